@@ -1,0 +1,104 @@
+/* The configuration: one struct with a field per key, and one table (config_keys.def) that makes
+ * the struct, the flags, the YAML reading, --help and docs/config.md.
+ *
+ * A value comes from one of several sources, and the higher source wins whatever the order in which
+ * they are read: so a preset can be applied after the flags, once the environment is known. A plain
+ * value apart from that; the main thread fills it before any other thread starts, and it is constant
+ * from then on. */
+#ifndef POLYAK_COMMON_CONFIG_H
+#define POLYAK_COMMON_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "common/err.h"
+
+enum { CONFIG_TEXT_MAX = 1023, CONFIG_HIDDEN_MAX = 8 };
+
+/* Higher wins. */
+typedef enum ConfigSource {
+    CONFIG_DEFAULT,
+    CONFIG_PRESET, /* of the environment */
+    CONFIG_STORED, /* of the run directory, on resume */
+    CONFIG_FILE,   /* --config FILE */
+    CONFIG_FLAG,
+} ConfigSource;
+
+/* The programs (and subcommands) that take a key; a bit set. */
+typedef enum ConfigProgram {
+    CONFIG_LEARNER = 1,
+    CONFIG_ACTOR = 2,
+    CONFIG_TRAIN = 4,
+    CONFIG_EVAL = 8,
+    CONFIG_STATUS = 16,
+    CONFIG_BENCH = 32,
+} ConfigProgram;
+
+typedef enum Noise { NOISE_GAUSSIAN = 0, NOISE_OU = 1 } Noise;
+typedef enum ActorRole { ACTOR_ROLE_ACTOR = 0, ACTOR_ROLE_EVALUATOR = 1 } ActorRole;
+typedef enum Progress { PROGRESS_AUTO = 0, PROGRESS_OFF = 1 } Progress;
+
+/* A comma list of layer widths, such as 400,300. */
+typedef struct ConfigSizes {
+    int count;
+    int size[CONFIG_HIDDEN_MAX];
+} ConfigSizes;
+
+/* "1000000" is a number of steps, "4GiB" (B, KiB, MiB, GiB) a number of bytes; the other one is 0. */
+typedef struct ConfigCapacity {
+    int64_t steps;
+    int64_t bytes;
+} ConfigCapacity;
+
+typedef struct Config {
+#define KEY_INT(name, value, min, max, unit, traits, programs, help) int64_t name;
+#define KEY_REAL(name, value, min, max, unit, traits, programs, help) double name;
+#define KEY_BOOL(name, value, traits, programs, help) bool name;
+#define KEY_TEXT(name, value, unit, traits, programs, help) char name[CONFIG_TEXT_MAX + 1];
+#define KEY_CHOICE(name, type, value, choices, traits, programs, help) type name;
+#define KEY_SIZES(name, value, traits, programs, help) ConfigSizes name;
+#define KEY_CAPACITY(name, value, traits, programs, help) ConfigCapacity name;
+#include "common/config_keys.def"
+    uint8_t source[128]; /* ConfigSource of each key, in the table's order */
+} Config;
+
+/* All keys at their defaults. */
+void config_init(Config *config);
+
+/* Sets one key from text; ignored when the key has a value of a higher source. ERR_USAGE names the
+ * key, the value, the range, and for an unknown key the nearest known one. */
+int config_set(Config *config, const char *key, const char *text, ConfigSource source, Err *err);
+
+/* Reads a YAML mapping of key: value; ERR_USAGE names the file and the line. */
+int config_read_file(Config *config, const char *path, ConfigSource source, Err *err);
+
+/* Applies the preset of an environment; does nothing where there is none. */
+int config_apply_preset(Config *config, const char *env_name, Err *err);
+
+/* Reads the run directory's file as CONFIG_STORED. A flag or --config value that contradicts a key
+ * which must not change on resume is ERR_USAGE; the message says which keys may change. */
+int config_resume(Config *config, const char *path, Err *err);
+
+/* The effective configuration as YAML, in the table's order, with unit and source as comments. Keys
+ * that only say where a program runs (run_dir, bind, …) are left out when `run_only`. *text is
+ * malloc'ed. */
+int config_to_yaml(const Config *config, bool run_only, char **text, Err *err);
+
+/* Makes the flags "--key=value" that hand on to `program` all values of `config` from --config and
+ * flags that it takes: a NULL-terminated malloc'ed array of malloc'ed strings. */
+int config_to_flags(const Config *config, ConfigProgram program, char ***flags, int *num_flags,
+                    Err *err);
+
+/* Parses a command line for a program (argp): flags, --config FILE, --help, --version. `name` is
+ * what --help calls the program, such as "polyak train"; `doc` is its one-line purpose. --help and
+ * --version print to stdout and set *done. ERR_USAGE on bad usage, with one line in err; positional
+ * arguments are refused. argv[0] is skipped. */
+int config_parse_args(Config *config, ConfigProgram program, const char *name, const char *doc,
+                      int argc, char **argv, bool *done, Err *err);
+
+/* Writes docs/config.md: every key with type, default, range, unit, help, and the presets. */
+void config_write_docs(FILE *out);
+
+#endif

@@ -1,0 +1,50 @@
+/* Checkpoints: all of a DdpgState and the run's counters in one safetensors file.
+ *
+ * Files are checkpoints/checkpoint-<updates, 12 digits>.safetensors; `best.safetensors` is the best
+ * evaluation's. The same state gives the same bytes. Called from the trainer thread, and from
+ * programs that only read. */
+#ifndef POLYAK_LEARNER_AGENT_CHECKPOINT_H
+#define POLYAK_LEARNER_AGENT_CHECKPOINT_H
+
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/mlp.h"
+#include "common/spec.h"
+#include "learner/agent/ddpg.h"
+
+/* The run's counters and identity, beside the networks. */
+typedef struct RunState {
+    Spec spec;
+    char config_yaml[16384]; /* what is learned: config_to_yaml(run_only) */
+    uint64_t env_steps;      /* ingested */
+    uint64_t updates;
+    uint64_t episodes;
+    double best_return; /* of the evaluations; -infinity before the first */
+    uint64_t evals;     /* evaluations asked for */
+    uint64_t seed;      /* with `updates`, the position of every learner stream */
+} RunState;
+
+/* Writes one file at path. */
+int checkpoint_write(const char *path, const DdpgState *ddpg, const RunState *run, Err *err);
+
+/* Writes the newest checkpoint into directory and deletes all but the newest `keep` (never
+ * best.safetensors). */
+int checkpoint_save(const char *directory, const DdpgState *ddpg, const RunState *run, int keep,
+                    Err *err);
+
+/* Reads counters and identity alone (spec, configuration). */
+int checkpoint_read_run(const char *path, RunState *run, Err *err);
+
+/* Reads one file into a DdpgState of the same shapes; ERR_SPEC when they differ. Nothing is changed
+ * on failure. */
+int checkpoint_read(const char *path, DdpgState *ddpg, RunState *run, Err *err);
+
+/* Finds the newest sound checkpoint in directory: damaged ones are passed over, each with one
+ * warning in the log that names the file and what is wrong. ERR_MISSING when there is none. */
+int checkpoint_find_newest(const char *directory, char *path, int path_bytes, Err *err);
+
+/* A policy alone, for acting: reads the actor's parameters. *params is malloc'ed. */
+int checkpoint_read_policy(const char *path, Mlp *mlp, float **params, RunState *run, Err *err);
+
+#endif

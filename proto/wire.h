@@ -1,0 +1,203 @@
+/* The wire: plain structs to bytes and back, validated. These are the only files that touch
+ * protobuf-c. No state; any thread, each with its own arena.
+ *
+ * Decoding allocates from a budgeted arena only, so that hostile bytes cost no more than it holds.
+ * Pointers in a decoded message (columns, texts) point into the arena and live until the next
+ * decode with it. What is decoded is checked against the limits: dimensions, lengths, enums,
+ * finite numbers where they are needed. */
+#ifndef POLYAK_PROTO_WIRE_H
+#define POLYAK_PROTO_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/mlp.h"
+#include "common/run_status.h"
+#include "common/segment.h"
+#include "common/spec.h"
+#include "common/version.h"
+
+enum {
+    WIRE_PROTOCOL_VERSION = 1,
+    WIRE_TEXT_MAX = 200,       /* bytes of any text for people */
+    WIRE_NAME_MAX = 63,        /* bytes of a peer's name */
+    WIRE_LABELS_MAX = 16,      /* labels of a Hello */
+    WIRE_ENDPOINT_MAX = 255,   /* bytes of an endpoint */
+    WIRE_TOPIC_MAX = 17,       /* bytes of a weights topic */
+};
+
+typedef struct Session {
+    uint8_t id[16];
+} Session;
+
+typedef enum MessageKind {
+    MESSAGE_HELLO = 1,
+    MESSAGE_WELCOME = 2,
+    MESSAGE_REJECT = 3,
+    MESSAGE_SEGMENT = 4,
+    MESSAGE_ACK = 5,
+    MESSAGE_HEARTBEAT = 6,
+    MESSAGE_BYE = 7,
+    MESSAGE_STATUS_REQUEST = 8,
+    MESSAGE_STATUS = 9,
+    MESSAGE_EVAL_REQUEST = 10,
+    MESSAGE_EVAL_RESULT = 11,
+} MessageKind;
+
+typedef enum Role { ROLE_ACTOR = 0, ROLE_EVALUATOR = 1, ROLE_OBSERVER = 2 } Role;
+
+typedef enum RejectReason {
+    REJECT_VERSION = 1,
+    REJECT_SPEC = 2,
+    REJECT_HELLO_FIRST = 3,
+    REJECT_SESSION_EXPIRED = 4,
+    REJECT_NOT_ALLOWED = 5,
+    REJECT_FULL = 6,
+    REJECT_OUT_OF_MEMORY = 7,
+} RejectReason;
+
+typedef enum ByeReason { BYE_FINISHED = 1, BYE_STOPPING = 2, BYE_RESTARTING = 3 } ByeReason;
+
+/* Field by field as in polyak.proto, which says what each means. */
+typedef struct Hello {
+    uint32_t protocol_version;
+    Role role;
+    Session session;
+    uint64_t oldest_unacked;
+    char name[WIRE_NAME_MAX + 1];
+    int num_labels;
+    char labels[WIRE_LABELS_MAX][WIRE_NAME_MAX + 1];
+    bool has_spec;
+    Spec spec;
+    uint32_t num_envs;
+} Hello;
+
+typedef struct Welcome {
+    uint32_t protocol_version;
+    uint32_t epoch;
+    uint32_t actor_index;
+    uint32_t incarnation;
+    uint32_t weights_port;
+    char weights_endpoint[WIRE_ENDPOINT_MAX + 1];
+    uint64_t acked_sequence;
+    uint64_t send_limit_sequence;
+    uint64_t step_limit;
+    Version newest;
+    uint32_t heartbeat_interval_ms;
+    uint64_t seed;
+    uint32_t segment_steps;
+    uint32_t segment_flush_ms;
+    uint32_t noise;
+    double sigma;
+    double ou_theta;
+    double ou_dt;
+    uint32_t publish_interval_ms;
+    uint32_t policy_age_s_max;
+    bool sync;
+} Welcome;
+
+typedef struct Reject {
+    RejectReason reason;
+    char text[WIRE_TEXT_MAX + 1];
+} Reject;
+
+typedef struct Ack {
+    uint64_t acked_sequence;
+    uint64_t send_limit_sequence;
+    uint64_t step_limit;
+    bool durable;
+    char reason[WIRE_TEXT_MAX + 1];
+    Version newest;
+} Ack;
+
+typedef struct Heartbeat {
+    uint64_t env_steps;
+    Version version;
+    uint64_t dropped_steps;
+    char waiting_for[WIRE_TEXT_MAX + 1];
+} Heartbeat;
+
+typedef struct EvalRequest {
+    uint64_t eval_id;
+    uint64_t env_steps;
+    uint32_t episodes;
+    uint64_t seed;
+    Version version;
+    Mlp mlp;             /* a policy: tanh output */
+    const float *params; /* (mlp_num_params) */
+} EvalRequest;
+
+typedef struct EvalResult {
+    uint64_t eval_id;
+    uint32_t episodes;
+    double return_mean;
+    double return_std;
+    double length_mean;
+} EvalResult;
+
+typedef struct Weights {
+    Version version;
+    Mlp mlp;             /* a policy: tanh output */
+    const float *params; /* (mlp_num_params) */
+} Weights;
+
+/* One message of the uplink. */
+typedef struct Message {
+    MessageKind kind;
+    union {
+        Hello hello;
+        Welcome welcome;
+        Reject reject;
+        Segment segment;
+        Ack ack;
+        Heartbeat heartbeat;
+        ByeReason bye;
+        RunStatus status;
+        EvalRequest eval_request;
+        EvalResult eval_result;
+    };
+} Message;
+
+/* What a decoder accepts. A segment's columns need the dimensions of the run: a receiver that does
+ * not know them yet has obs_dim 0 and takes no segment. */
+typedef struct WireLimits {
+    int obs_dim;
+    int act_dim;
+    int segment_steps_max;
+} WireLimits;
+
+/* The memory that one decode may use. */
+typedef struct WireArena WireArena;
+WireArena *wire_arena_new(size_t budget_bytes); /* NULL when out of memory */
+void wire_arena_destroy(WireArena **arena);
+
+/* Upper bound of the bytes of a frame with a segment, for ZMQ_MAXMSGSIZE and arenas. */
+size_t wire_segment_bytes_max(int obs_dim, int act_dim, int segment_steps);
+
+/* The frame's bytes. `dims` gives obs_dim and act_dim for segments, and may be NULL for others. */
+size_t wire_size(const Message *message, const WireLimits *dims);
+
+/* Writes exactly wire_size() bytes. */
+void wire_pack(const Message *message, const WireLimits *dims, uint8_t *frame);
+
+/* Reads a frame. ERR_FORMAT (malformed or beyond limits), ERR_NOMEM (over the arena's budget),
+ * ERR_SPEC (a Hello's spec is unsound) or ERR_DIVERGED (a segment not finite), with the reason. */
+int wire_unpack(const uint8_t *frame, size_t frame_bytes, const WireLimits *limits,
+                WireArena *arena, Message *message, Err *err);
+
+/* Weights frames: topic, then the message. topic_bytes is 1 ("W") or 17 ("J" and a session). */
+size_t wire_weights_size(const Weights *weights, size_t topic_bytes);
+void wire_weights_pack(const Weights *weights, const uint8_t *topic, size_t topic_bytes,
+                       uint8_t *frame);
+
+/* Checks the checksum too (ERR_CHECKSUM). */
+int wire_weights_unpack(const uint8_t *frame, size_t frame_bytes, WireArena *arena,
+                        Weights *weights, Err *err);
+
+const char *message_kind_name(MessageKind kind);
+const char *role_name(Role role);
+const char *reject_reason_name(RejectReason reason);
+
+#endif
