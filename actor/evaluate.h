@@ -1,0 +1,39 @@
+/* An evaluation: a policy run without noise for a number of episodes, a few steps at a time, so that
+ * whoever runs it can stay in touch meanwhile. Used by the evaluator process and by `polyak eval`.
+ *
+ * Episode k starts from the reset seed of stream (seed, RNG_EVAL, k): the same seed, policy and
+ * environment give the same returns. Owned by one thread. */
+#ifndef POLYAK_ACTOR_EVALUATE_H
+#define POLYAK_ACTOR_EVALUATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "actor/envs/env_host.h"
+#include "common/err.h"
+#include "common/mlp.h"
+
+typedef struct EvaluationResult {
+    int episodes;
+    double return_mean;
+    double return_std; /* of the episodes, population */
+    double length_mean;
+} EvaluationResult;
+
+typedef struct Evaluation Evaluation;
+
+enum { EVALUATION_STEPS_MAX = 100000 }; /* of an episode, where the environment has no limit */
+
+/* `env` and `params` (of `mlp`, which fits the environment) are borrowed until destroyed. */
+int evaluation_new(Env *env, const Spec *spec, const Mlp *mlp, const float *params, int episodes,
+                   uint64_t seed, Evaluation **evaluation, Err *err);
+void evaluation_destroy(Evaluation **evaluation);
+
+/* Takes up to max_steps steps. *done when all episodes are finished. An episode whose numbers stop
+ * being finite ends there. ERR_ENV when the environment fails. */
+int evaluation_advance(Evaluation *evaluation, int max_steps, bool *done, Err *err);
+
+/* Of the episodes finished so far. */
+EvaluationResult evaluation_result(const Evaluation *evaluation);
+
+#endif

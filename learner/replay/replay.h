@@ -1,0 +1,57 @@
+/* The replay: a ring of rows, filled by segments.
+ *
+ * A row is one record: obs (obs_dim) | action (act_dim) | reward | mark. A segment takes
+ * num_steps + 1 rows; the last has an observation only (mark REPLAY_NO_STEP). Row i with row i + 1
+ * is a transition, so an observation is stored once and one sample touches one place in memory.
+ * Rows are numbered from 0 for ever; row r lies at r mod capacity. Owned by the trainer thread. */
+#ifndef POLYAK_LEARNER_REPLAY_REPLAY_H
+#define POLYAK_LEARNER_REPLAY_REPLAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/segment.h"
+
+/* What `mark` holds: the bootstrap factor of the transition that starts at this row, or that none
+ * does. */
+#define REPLAY_NO_STEP (-1.0F)
+#define REPLAY_TERMINATED 0.0F
+#define REPLAY_BOOTSTRAP 1.0F
+
+typedef struct Replay {
+    int obs_dim;
+    int act_dim;
+    int row_floats;    /* obs_dim + act_dim + 2 */
+    uint64_t capacity; /* rows */
+    uint64_t head;     /* rows ever written; rows [replay_tail, head) are there */
+    uint64_t steps;    /* rows that start a transition and are there */
+    float *rows;       /* (capacity, row_floats) */
+} Replay;
+
+/* Rows that hold `steps` steps in segments of at most segment_steps. */
+uint64_t replay_rows_for_steps(uint64_t steps, int segment_steps);
+
+/* Bytes of a replay with `rows` rows. */
+size_t replay_bytes(uint64_t rows, int obs_dim, int act_dim);
+
+/* Reserves and touches all memory now, so that a replay that does not fit is refused at the start:
+ * ERR_NOMEM with the numbers. */
+int replay_new(Replay *replay, uint64_t rows, int obs_dim, int act_dim, Err *err);
+void replay_destroy(Replay *replay);
+
+/* Copies a segment in over the oldest rows. It has at most capacity - 1 steps. */
+void replay_append(Replay *replay, const Segment *segment);
+
+/* The oldest row that is still there. */
+static inline uint64_t replay_tail(const Replay *replay)
+{
+    return replay->head > replay->capacity ? replay->head - replay->capacity : 0;
+}
+
+static inline const float *replay_row(const Replay *replay, uint64_t row)
+{
+    return replay->rows + (row % replay->capacity) * (uint64_t)replay->row_floats;
+}
+
+#endif
