@@ -26,7 +26,9 @@ typedef struct TensorMeta {
     const char *value;
 } TensorMeta;
 
-/* Tensors are written in the order given. ERR_IO with the path and the system's reason. */
+/* Writes the tensors in the order given, straight from where they lie; the same input gives the same
+ * bytes. Names and keys are distinct; every dim is at least 1. ERR_IO with the path and the system's
+ * reason, ERR_NOMEM, or ERR_USAGE for a text that is not UTF-8 or a header of more than 1 MiB. */
 int safetensors_write(const char *path, const Tensor *tensors, int num_tensors,
                       const TensorMeta *meta, int num_meta, Err *err);
 
