@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Configures (when needed) and builds one preset of CMakePresets.json, with all cores.
+#
+#   scripts/build.sh release       programs in build/bin
+#   scripts/build.sh test-gcc      tests in build-test-gcc; likewise test-clang
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+preset=${1:?usage: scripts/build.sh release|test-gcc|test-clang}
+case $preset in
+release) directory=build ;;
+*) directory=build-$preset ;;
+esac
+
+# A tree that was moved, or a configuration that failed half-way, is configured afresh.
+if ! [ -e "$directory/build.ninja" ] ||
+    ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$directory/CMakeCache.txt"; then
+    cmake --preset "$preset" --fresh --log-level=NOTICE
+fi
+cmake --build "$directory" --parallel "$(nproc)"

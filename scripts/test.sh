@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds with AddressSanitizer and UBSan by gcc and by clang, runs all
+# tests of both, and the lint. The last line is the sum: "N passed, N failed".
+#
+#   scripts/test.sh            all; needs no network once everything is installed
+#   scripts/test.sh --quick    gcc only, without cppcheck and clang-tidy
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quick=no
+case ${1:-} in
+'') ;;
+--quick) quick=yes ;;
+*)
+    echo "usage: scripts/test.sh [--quick]" >&2
+    exit 2
+    ;;
+esac
+
+scripts/setup.sh test
+
+export ASAN_OPTIONS=${ASAN_OPTIONS:-strict_string_checks=1:detect_stack_use_after_return=1}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
+
+# LeakSanitizer stops its own process with ptrace, which some containers forbid; then every program
+# would fail at its end. Say so loudly, and look for all other errors.
+leaks_note=''
+check_leak_sanitizer() {
+    local probe
+    probe=$(mktemp)
+    echo 'int main(void) { return 0; }' | gcc -fsanitize=address -x c - -o "$probe"
+    if ! "$probe" >"$probe.out" 2>&1; then
+        grep -q LeakSanitizer "$probe.out" || { cat "$probe.out" >&2 && exit 1; }
+        leaks_note='LEAKS WERE NOT LOOKED FOR: LeakSanitizer cannot run here (is ptrace forbidden?)'
+        export ASAN_OPTIONS=$ASAN_OPTIONS:detect_leaks=0
+        echo "$leaks_note" >&2
+    fi
+    rm -f "$probe" "$probe.out"
+}
+
+# The number that an attribute of ctest's report has.
+reported() { # FILE ATTRIBUTE
+    sed -n "1,/>/s/.*[[:space:]]$2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1
+}
+
+passed=0 failed=0 skipped=0
+test_configuration() { # PRESET [CTEST OPTION…]
+    local preset=$1 report=$PWD/build-$1/ctest.xml tests failures skips
+    shift
+    printf '\n=== %s\n' "$preset"
+    if ! scripts/build.sh "$preset"; then
+        echo "$preset: does not build"
+        failed=$((failed + 1))
+        return
+    fi
+    rm -f "$report"
+    ctest --test-dir "build-$preset" --parallel "$(nproc)" --output-on-failure --timeout 300 \
+        --no-tests=error --output-junit "$report" "$@" || true
+    if ! [ -s "$report" ]; then
+        echo "$preset: ctest left no report"
+        failed=$((failed + 1))
+        return
+    fi
+    tests=$(reported "$report" tests)
+    failures=$(reported "$report" failures)
+    skips=$(($(reported "$report" skipped) + $(reported "$report" disabled)))
+    passed=$((passed + tests - failures - skips))
+    failed=$((failed + failures))
+    skipped=$((skipped + skips))
+}
+
+check_leak_sanitizer
+if [ $quick = yes ]; then
+    test_configuration test-gcc --label-exclude lint-slow
+else
+    test_configuration test-gcc
+    test_configuration test-clang
+fi
+
+printf '\n'
+[ -z "$leaks_note" ] || echo "$leaks_note"
+if [ $skipped -gt 0 ]; then
+    echo "$passed passed, $failed failed, $skipped skipped"
+else
+    echo "$passed passed, $failed failed"
+fi
+[ $failed -eq 0 ] && [ $passed -gt 0 ]
