@@ -2,9 +2,10 @@
  * protobuf-c. No state; any thread, each with its own arena.
  *
  * Decoding allocates from a budgeted arena only, so that hostile bytes cost no more than it holds.
- * Pointers in a decoded message (columns, texts) point into the arena and live until the next
- * decode with it. What is decoded is checked against the limits: dimensions, lengths, enums,
- * finite numbers where they are needed. */
+ * Pointers in a decoded message (columns, parameters, actors) point into the arena, are aligned to
+ * 16 bytes, and live until the next decode with it. What is decoded is checked against the limits:
+ * dimensions, lengths, enums, finite numbers where they are needed. Texts for people are printable
+ * UTF-8: what is not became '?'. */
 #ifndef POLYAK_PROTO_WIRE_H
 #define POLYAK_PROTO_WIRE_H
 
@@ -26,6 +27,16 @@ enum {
     WIRE_LABELS_MAX = 16,      /* labels of a Hello */
     WIRE_ENDPOINT_MAX = 255,   /* bytes of an endpoint */
     WIRE_TOPIC_MAX = 17,       /* bytes of a weights topic */
+    WIRE_ENVS_MAX = 4096,      /* environments of an actor */
+    WIRE_EPISODES_MAX = 10000, /* episodes of one evaluation */
+};
+
+/* Bytes that hold any frame, and any decoded one, so both ZMQ_MAXMSGSIZE and an arena's budget. A
+ * Segment needs wire_segment_bytes_max(). */
+enum {
+    WIRE_SMALL_BYTES_MAX = 8 << 10,    /* all but Segment, Status, EvalRequest and Weights */
+    WIRE_STATUS_BYTES_MAX = 4 << 20,   /* a Status of STATUS_ACTORS_MAX actors */
+    WIRE_POLICY_BYTES_MAX = 256 << 20, /* Weights and EvalRequest; wire_carries() says which fit */
 };
 
 typedef struct Session {
@@ -168,12 +179,14 @@ typedef struct WireLimits {
     int segment_steps_max;
 } WireLimits;
 
-/* The memory that one decode may use. */
+/* The memory that one decode may use. The system gives it page by page as it is touched, so a large
+ * budget that small frames never use costs address space alone. */
 typedef struct WireArena WireArena;
 WireArena *wire_arena_new(size_t budget_bytes); /* NULL when out of memory */
 void wire_arena_destroy(WireArena **arena);
 
-/* Upper bound of the bytes of a frame with a segment, for ZMQ_MAXMSGSIZE and arenas. */
+/* Upper bound of the bytes of a frame with a segment, for ZMQ_MAXMSGSIZE and arenas. It covers the
+ * small messages (WIRE_SMALL_BYTES_MAX) too: all that a learner receives. */
 size_t wire_segment_bytes_max(int obs_dim, int act_dim, int segment_steps);
 
 /* The frame's bytes. `dims` gives obs_dim and act_dim for segments, and may be NULL for others. */
@@ -183,7 +196,10 @@ size_t wire_size(const Message *message, const WireLimits *dims);
 void wire_pack(const Message *message, const WireLimits *dims, uint8_t *frame);
 
 /* Reads a frame. ERR_FORMAT (malformed or beyond limits), ERR_NOMEM (over the arena's budget),
- * ERR_SPEC (a Hello's spec is unsound) or ERR_DIVERGED (a segment not finite), with the reason. */
+ * ERR_SPEC (a Hello's spec is unsound, or an actor or evaluator has none) or ERR_DIVERGED (numbers
+ * that are not finite), with the reason; *message is then undefined. `limits` may be NULL for a
+ * receiver that takes no segments. Of a Hello of another protocol version only protocol_version and
+ * session are read, the rest is zero: it is there to be rejected. */
 int wire_unpack(const uint8_t *frame, size_t frame_bytes, const WireLimits *limits,
                 WireArena *arena, Message *message, Err *err);
 
@@ -192,7 +208,10 @@ size_t wire_weights_size(const Weights *weights, size_t topic_bytes);
 void wire_weights_pack(const Weights *weights, const uint8_t *topic, size_t topic_bytes,
                        uint8_t *frame);
 
-/* Checks the checksum too (ERR_CHECKSUM). */
+/* Whether a policy of this shape fits into a frame; the others must not be packed. */
+bool wire_carries(const Mlp *mlp);
+
+/* Checks the checksum too (ERR_CHECKSUM); otherwise as wire_unpack. */
 int wire_weights_unpack(const uint8_t *frame, size_t frame_bytes, WireArena *arena,
                         Weights *weights, Err *err);
 
