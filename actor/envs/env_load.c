@@ -1,0 +1,180 @@
+#include "actor/envs/env_load.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actor/envs/env_builtin.h"
+#include "actor/envs/env_host.h"
+
+#define BUILTIN_NAME(name) #name,
+static const char *const builtin_names[] = {ENV_BUILTINS(BUILTIN_NAME) NULL};
+
+#define BUILTIN_API(name) &name##_api,
+static const PolyakEnvApi *const builtin_apis[] = {ENV_BUILTINS(BUILTIN_API)};
+
+enum { NUM_BUILTINS = sizeof builtin_apis / sizeof builtin_apis[0], NAME_MAX_COMPARED = 64 };
+
+const char *const *env_builtin_names(void)
+{
+    return builtin_names;
+}
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+/* Levenshtein's distance: insertions, deletions and changes that lead from a to b. */
+static int edit_distance(const char *a, const char *b)
+{
+    int a_length = (int)strlen(a);
+    int b_length = (int)strlen(b);
+    if (a_length > NAME_MAX_COMPARED || b_length > NAME_MAX_COMPARED)
+        return INT_MAX;
+    int row[NAME_MAX_COMPARED + 1]; /* distances of a's first i letters to each beginning of b */
+    for (int j = 0; j <= b_length; j++)
+        row[j] = j;
+    for (int i = 1; i <= a_length; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= b_length; j++) {
+            int changed = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            row[j] = min_int(changed, min_int(row[j], row[j - 1]) + 1);
+        }
+    }
+    return row[b_length];
+}
+
+/* The built-in that a person may have meant: few changes away, or beginning in the same way. */
+static const char *nearest_builtin(const char *name)
+{
+    const char *nearest = NULL;
+    int best = (int)strlen(name) / 3 + 2;
+    for (int i = 0; i < NUM_BUILTINS; i++) {
+        size_t length = strlen(name);
+        if (length >= 4 && strncmp(name, builtin_names[i], length) == 0)
+            return builtin_names[i];
+        int distance = edit_distance(name, builtin_names[i]);
+        if (distance < best) {
+            best = distance;
+            nearest = builtin_names[i];
+        }
+    }
+    return nearest;
+}
+
+static int unknown_name(const char *name, Err *err)
+{
+    char known[256] = "";
+    for (int i = 0; i < NUM_BUILTINS; i++) {
+        size_t used = strlen(known);
+        snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "", builtin_names[i]);
+    }
+    const char *nearest = nearest_builtin(name);
+    if (nearest)
+        return err_set(err, ERR_USAGE,
+                       "unknown environment '%.100s'; did you mean '%s'? Known: %s, or the path of "
+                       "a plugin (./mine.so)",
+                       name, nearest, known);
+    return err_set(err, ERR_USAGE,
+                   "unknown environment '%.100s'; known: %s, or the path of a plugin (./mine.so)",
+                   name, known);
+}
+
+static bool is_path(const char *name)
+{
+    size_t length = strlen(name);
+    return strchr(name, '/') || (length > 3 && strcmp(name + length - 3, ".so") == 0);
+}
+
+/* Copies what this program knows of a plugin's table; a shorter one leaves the rest NULL. */
+static int take_table(const char *path, const PolyakEnvApi *table, PolyakEnvApi *api, Err *err)
+{
+    if (!table)
+        return err_set(err, ERR_IO, "plugin %.200s: %s() returned no table", path, POLYAK_ENV_SYMBOL);
+    if (table->abi_version != POLYAK_ENV_ABI_VERSION)
+        return err_set(err, ERR_VERSION,
+                       "plugin %.200s has version %u of the plugin interface, this program has %u: %s",
+                       path, table->abi_version, POLYAK_ENV_ABI_VERSION,
+                       table->abi_version < POLYAK_ENV_ABI_VERSION
+                           ? "build the plugin again with the env.h of this program"
+                           : "use a newer Polyak, or build the plugin with this program's env.h");
+    *api = (PolyakEnvApi){0};
+    size_t bytes = table->struct_bytes;
+    memcpy(api, table, bytes < sizeof *api ? bytes : sizeof *api);
+
+    const char *missing = !api->create    ? "create"
+                          : !api->destroy ? "destroy"
+                          : !api->spec    ? "spec"
+                          : !api->reset   ? "reset"
+                          : !api->step    ? "step"
+                                          : NULL;
+    if (missing)
+        return err_set(err, ERR_SPEC, "plugin %.200s lacks the required function %s", path, missing);
+    int num_state =
+        (api->state_bytes != NULL) + (api->state_get != NULL) + (api->state_set != NULL);
+    if (num_state != 0 && num_state != 3)
+        return err_set(err, ERR_SPEC,
+                       "plugin %.200s has %d of state_bytes, state_get and state_set; it needs all "
+                       "three or none",
+                       path, num_state);
+    return ERR_OK;
+}
+
+static int plugin_open(const char *path, EnvLibrary *library, Err *err)
+{
+    if (access(path, R_OK) != 0)
+        return err_set(err, ERR_IO, "plugin %.200s: %s", path, strerror(errno));
+
+    /* A name without a slash would be searched for in the system's library directories. */
+    char full[PATH_MAX];
+    int length = snprintf(full, sizeof full, "%s%s", strchr(path, '/') ? "" : "./", path);
+    if (length >= (int)sizeof full)
+        return err_set(err, ERR_IO, "plugin %.200s…: the path is too long", path);
+    void *handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
+    if (!handle)
+        return err_set(err, ERR_IO, "plugin cannot be loaded: %s", dlerror());
+
+    /* POSIX lets a symbol's address be a function; ISO C has no cast for it, so it is copied. */
+    const PolyakEnvApi *(*get_api)(void) = NULL;
+    void *symbol = dlsym(handle, POLYAK_ENV_SYMBOL);
+    memcpy(&get_api, &symbol, sizeof get_api);
+    int rc = symbol ? take_table(path, get_api(), &library->api, err)
+                    : err_set(err, ERR_IO,
+                              "%.200s is not an environment plugin: it has no symbol %s (see "
+                              "actor/envs/env.h)",
+                              path, POLYAK_ENV_SYMBOL);
+    if (rc != ERR_OK) {
+        dlclose(handle);
+        return rc;
+    }
+    library->handle = handle;
+    return ERR_OK;
+}
+
+int env_library_open(const char *name, EnvLibrary *library, Err *err)
+{
+    *library = (EnvLibrary){0};
+    if (is_path(name))
+        return plugin_open(name, library, err);
+    for (int i = 0; i < NUM_BUILTINS; i++) {
+        if (strcmp(name, builtin_names[i]) == 0) {
+            library->api = *builtin_apis[i];
+            return ERR_OK;
+        }
+    }
+    return unknown_name(name, err);
+}
+
+void env_library_close(EnvLibrary *library)
+{
+    if (library->handle)
+        dlclose(library->handle);
+    *library = (EnvLibrary){0};
+}
