@@ -63,15 +63,19 @@ static uint64_t steps_worked_off(const Pacer *pacer, uint64_t env_steps, uint64_
     if (pacer->ratio == 0 || !pacer_may_update(pacer, env_steps, updates))
         return steps;
     double done = (double)(updates - pacer->updates_start) / pacer->ratio;
-    uint64_t worked = max_u64(steps_before_updates(pacer),
-                              pacer->warmup_env_steps + (uint64_t)done);
+    uint64_t worked =
+        max_u64(steps_before_updates(pacer), pacer->warmup_env_steps + (uint64_t)done);
     return worked < steps ? worked : steps;
+}
+
+uint64_t pacer_steps_ahead(const Pacer *pacer, uint64_t env_steps, uint64_t updates)
+{
+    return steps_here(pacer, env_steps) - steps_worked_off(pacer, env_steps, updates);
 }
 
 uint64_t pacer_grant_limit(const Pacer *pacer, uint64_t env_steps, uint64_t updates,
                            uint64_t window)
 {
-    uint64_t limit =
-        pacer->env_steps_start + steps_worked_off(pacer, env_steps, updates) + window;
+    uint64_t limit = pacer->env_steps_start + steps_worked_off(pacer, env_steps, updates) + window;
     return limit < pacer->total_env_steps ? limit : pacer->total_env_steps;
 }

@@ -1,5 +1,5 @@
-/* The pacer: how many updates are owed, and how far actors may run ahead. Pure counters; it knows no
- * other module, and any thread may use it.
+/* The pacer: how many updates are owed, and how far actors may run ahead. Pure counters; it knows
+ * no other module, and any thread may use it.
  *
  * S env steps ingested, U updates done, W warm-up, all counted from where this start of the learner
  * began (env_steps_start, updates_start). The learner updates while S >= max(W, batch) and
@@ -29,6 +29,9 @@ bool pacer_may_update(const Pacer *pacer, uint64_t env_steps, uint64_t updates);
 
 /* Updates that are owed for the steps ingested so far; 0 where the sides run free. */
 uint64_t pacer_updates_owed(const Pacer *pacer, uint64_t env_steps, uint64_t updates);
+
+/* Env steps ingested for which updates are still owed. */
+uint64_t pacer_steps_ahead(const Pacer *pacer, uint64_t env_steps, uint64_t updates);
 
 /* Whether the run is done: all steps are there, and no update is owed. */
 bool pacer_finished(const Pacer *pacer, uint64_t env_steps, uint64_t updates);

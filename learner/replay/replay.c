@@ -34,8 +34,10 @@ int replay_new(Replay *replay, uint64_t rows, int obs_dim, int act_dim, Err *err
                        (double)available / mib);
     void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
-        return err_set(err, ERR_NOMEM, "the replay needs %.0f MiB, which the system refuses: "
-                       "lower --replay-capacity", (double)bytes / mib);
+        return err_set(err, ERR_NOMEM,
+                       "the replay needs %.0f MiB, which the system refuses: "
+                       "lower --replay-capacity",
+                       (double)bytes / mib);
     /* Samples are random rows: large pages save most of the TLB misses. Only advice. */
     (void)madvise(memory, bytes, MADV_HUGEPAGE);
     memset(memory, 0, bytes);

@@ -1,0 +1,107 @@
+#include "learner/fleet/credit.h"
+
+#include <stddef.h>
+
+enum { ROUNDS_IN_HAND = 2 };
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static uint64_t in_hand(const ActorSession *session)
+{
+    return session->step_limit - session->steps_accepted;
+}
+
+/* Full segments of all environments of the actor. */
+static uint64_t round_of(const CreditPool *pool, const ActorSession *session)
+{
+    return session->num_envs * pool->segment_steps;
+}
+
+/* Of the sessions that may have another round, the one with the least in hand, in rounds; of equals
+ * the one that has waited longest. NULL when all have enough. */
+static ActorSession *neediest(const CreditPool *pool, ActorSession **sessions,
+                              uint32_t num_sessions, const ActorSession *only)
+{
+    ActorSession *best = NULL;
+    double best_rounds = 0;
+    for (uint32_t i = 0; i < num_sessions; i++) {
+        ActorSession *session = sessions[i];
+        double rounds = (double)in_hand(session) / (double)round_of(pool, session);
+        if ((only && session != only) || rounds > ROUNDS_IN_HAND - 1)
+            continue;
+        if (!best || rounds < best_rounds ||
+            (rounds == best_rounds && session->last_grant < best->last_grant)) {
+            best = session;
+            best_rounds = rounds;
+        }
+    }
+    return best;
+}
+
+static void give_steps(CreditPool *pool, ActorSession **sessions, uint32_t num_sessions,
+                       const ActorSession *only, void (*raised)(void *, ActorSession *),
+                       void *context)
+{
+    uint64_t granted = pool->steps_accepted;
+    for (uint32_t i = 0; i < num_sessions; i++)
+        granted += in_hand(sessions[i]);
+    /* A small window is shared out evenly; less than half a part is not worth a message. */
+    uint64_t part = max_u64(1, pool->window / max_u64(1, num_sessions));
+    while (granted < pool->step_limit) {
+        ActorSession *session = neediest(pool, sessions, num_sessions, only);
+        if (!session)
+            return;
+        uint64_t budget = pool->step_limit - granted;
+        uint64_t whole = min_u64(round_of(pool, session), part);
+        bool end_of_run = pool->step_limit == pool->total_steps;
+        if (budget < (whole + 1) / 2 && !end_of_run)
+            return;
+        uint64_t grant = min_u64(budget, whole);
+        session->step_limit += grant;
+        session->last_grant = ++pool->grants;
+        granted += grant;
+        raised(context, session);
+        if (only)
+            return;
+    }
+}
+
+/* Short episodes make short segments, each of which takes a slot: the limit on segments is apart
+ * from the one on steps. */
+static void give_slots(const CreditPool *pool, ActorSession **sessions, uint32_t num_sessions,
+                       void (*raised)(void *, ActorSession *), void *context)
+{
+    uint64_t reserved = 0;
+    for (uint32_t i = 0; i < num_sessions; i++)
+        reserved += sessions[i]->send_limit_sequence - sessions[i]->acked_sequence;
+    uint64_t share = max_u64(1, pool->slots / max_u64(1, num_sessions));
+    for (uint32_t i = 0; i < num_sessions && reserved < pool->slots_free; i++) {
+        ActorSession *session = sessions[i];
+        uint64_t open = session->send_limit_sequence - session->acked_sequence;
+        uint64_t want = min_u64(share, 8 * (uint64_t)session->num_envs);
+        /* Half-way is soon enough: not every accepted segment need be answered by a new limit. */
+        if (open > want / 2)
+            continue;
+        uint64_t more = min_u64(want - open, pool->slots_free - reserved);
+        session->send_limit_sequence += more;
+        reserved += more;
+        if (more > 0)
+            raised(context, session);
+    }
+}
+
+void credit_give(CreditPool *pool, ActorSession **sessions, uint32_t num_sessions,
+                 const ActorSession *only, void (*raised)(void *context, ActorSession *session),
+                 void *context)
+{
+    give_steps(pool, sessions, num_sessions, only, raised, context);
+    give_slots(pool, sessions, num_sessions, raised, context);
+}

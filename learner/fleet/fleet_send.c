@@ -1,0 +1,173 @@
+/* What goes out: each peer has a set of things due, and the message is made when it is taken, so it
+ * always says how things stand at that moment. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <utlist.h>
+
+#include "learner/fleet/fleet_internal.h"
+
+void fleet_queue(Fleet *fleet, Peer *peer)
+{
+    if (peer->queued)
+        return;
+    peer->queued = true;
+    DL_APPEND(fleet->outgoing, peer);
+}
+
+void fleet_forget_outgoing(Fleet *fleet, Peer *peer)
+{
+    if (!peer->queued)
+        return;
+    DL_DELETE(fleet->outgoing, peer);
+    peer->queued = false;
+}
+
+static Refusal *add_refusal(Fleet *fleet, uint32_t link)
+{
+    /* A flood of strangers is answered only so far: they ask again. */
+    if (fleet->num_refusals == REFUSALS_MAX)
+        return NULL;
+    Refusal *refusal = &fleet->refusals[fleet->num_refusals++];
+    *refusal = (Refusal){.link = link};
+    return refusal;
+}
+
+void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *format, ...)
+{
+    Refusal *refusal = add_refusal(fleet, link);
+    if (!refusal)
+        return;
+    refusal->reject.reason = reason;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(refusal->reject.text, sizeof refusal->reject.text, format, args);
+    va_end(args);
+}
+
+void fleet_refuse_with_bye(Fleet *fleet, uint32_t link)
+{
+    Refusal *refusal = add_refusal(fleet, link);
+    if (refusal)
+        refusal->bye = fleet->bye;
+}
+
+static void make_welcome(const Fleet *fleet, const Peer *peer, Message *message)
+{
+    message->kind = MESSAGE_WELCOME;
+    Welcome *welcome = &message->welcome;
+    *welcome = fleet->config.welcome;
+    welcome->protocol_version = WIRE_PROTOCOL_VERSION;
+    welcome->epoch = fleet->config.epoch;
+    welcome->newest = fleet->progress.newest;
+    const ActorSession *session = peer->session;
+    if (!session)
+        return;
+    welcome->actor_index = session->actor_index;
+    welcome->incarnation = session->incarnation;
+    welcome->acked_sequence = session->acked_sequence;
+    welcome->send_limit_sequence = session->send_limit_sequence;
+    welcome->step_limit = session->step_limit;
+}
+
+static void make_ack(const Fleet *fleet, const Peer *peer, Message *message)
+{
+    message->kind = MESSAGE_ACK;
+    Ack *ack = &message->ack;
+    *ack = (Ack){.newest = fleet->progress.newest};
+    const ActorSession *session = peer->session;
+    if (!session)
+        return;
+    ack->acked_sequence = session->acked_sequence;
+    ack->send_limit_sequence = session->send_limit_sequence;
+    ack->step_limit = session->step_limit;
+    if (session->step_limit == session->steps_accepted)
+        fleet_waiting_for(fleet, ack->reason);
+}
+
+static void make_status(Fleet *fleet, int64_t now_ms, Message *message)
+{
+    message->kind = MESSAGE_STATUS;
+    message->status = (RunStatus){.epoch = fleet->config.epoch};
+    if (fleet->status_fill)
+        fleet->status_fill(fleet->status_context, &message->status);
+    message->status.evaluators = fleet->num_evaluators;
+    message->status.actors = fleet->status_actors;
+    message->status.num_actors =
+        fleet_actor_status(fleet, fleet->status_actors, fleet->config.peers_max, now_ms);
+}
+
+/* A waiting evaluation for a free evaluator. */
+static PendingEvaluation *evaluation_for(Fleet *fleet, const Peer *peer)
+{
+    if (peer->role != ROLE_EVALUATOR || peer->evaluating)
+        return NULL;
+    for (uint32_t i = 0; i < fleet->num_evaluations; i++) {
+        if (fleet->evaluations[i].link == 0)
+            return &fleet->evaluations[i];
+    }
+    return NULL;
+}
+
+/* The next thing due for a peer; false when there is nothing more. */
+static bool next_for_peer(Fleet *fleet, Peer *peer, int64_t now_ms, Message *message)
+{
+    if (peer->welcome_due) {
+        peer->welcome_due = false;
+        peer->ack_due = false; /* a Welcome says all that an Ack does */
+        peer->last_ack_ms = now_ms;
+        make_welcome(fleet, peer, message);
+        return true;
+    }
+    if (peer->ack_due) {
+        peer->ack_due = false;
+        peer->last_ack_ms = now_ms;
+        make_ack(fleet, peer, message);
+        return true;
+    }
+    if (peer->status_due) {
+        peer->status_due = false;
+        make_status(fleet, now_ms, message);
+        return true;
+    }
+    PendingEvaluation *evaluation = evaluation_for(fleet, peer);
+    if (evaluation) {
+        evaluation->link = peer->link;
+        peer->evaluating = true;
+        message->kind = MESSAGE_EVAL_REQUEST;
+        message->eval_request = evaluation->request;
+        return true;
+    }
+    if (peer->bye_due) {
+        peer->bye_due = false;
+        message->kind = MESSAGE_BYE;
+        message->bye = fleet->bye;
+        return true;
+    }
+    return false;
+}
+
+bool fleet_next_message(Fleet *fleet, int64_t now_ms, uint32_t *link, Message *message)
+{
+    if (fleet->num_refusals > 0) {
+        const Refusal *refusal = &fleet->refusals[--fleet->num_refusals];
+        *link = refusal->link;
+        if (refusal->bye) {
+            message->kind = MESSAGE_BYE;
+            message->bye = refusal->bye;
+        } else {
+            message->kind = MESSAGE_REJECT;
+            message->reject = refusal->reject;
+        }
+        return true;
+    }
+    while (fleet->outgoing) {
+        Peer *peer = fleet->outgoing;
+        if (next_for_peer(fleet, peer, now_ms, message)) {
+            *link = peer->link;
+            return true;
+        }
+        fleet_forget_outgoing(fleet, peer);
+    }
+    return false;
+}
