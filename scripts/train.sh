@@ -7,13 +7,14 @@
 # All arguments go to `build/bin/polyak train`; `scripts/train.sh --help` lists them. Only what
 # `polyak train` prints goes to stdout.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+# Paths in the arguments are the caller's, so the directory is not changed.
+root=$(realpath --relative-to=. "$(dirname "$0")/..")
 
-scripts/setup.sh build
-scripts/build.sh release >&2
+"$root/scripts/setup.sh" build
+"$root/scripts/build.sh" release >&2
 
 # The environment and the run directory, where the arguments name them.
-env='' run_dir='' previous='' only_text=no
+env='' run_dir='' previous='' only_text=no resume=no
 for argument in "$@"; do
     case $previous in
     --env) env=$argument ;;
@@ -22,30 +23,32 @@ for argument in "$@"; do
     case $argument in
     --env=*) env=${argument#*=} ;;
     --run-dir=*) run_dir=${argument#*=} ;;
+    --resume | --resume=true) resume=yes ;;
     --help | -\? | --usage | --version | -V) only_text=yes ;;
     esac
     previous=$argument
 done
-[ $only_text = no ] || exec build/bin/polyak train "$@"
+[ $only_text = no ] || exec "$root/build/bin/polyak" train "$@"
 
 defaults=()
-if [ -z "$env" ]; then
+# A run that is resumed knows its environment.
+if [ -z "$env" ] && [ $resume = no ]; then
     env=pendulum
     defaults+=(--env "$env")
 fi
 if [ -z "$run_dir" ]; then
-    name=$(basename "$env" .so)
-    run_dir=runs/${name//[^A-Za-z0-9_.-]/_}-$(date +%Y%m%d-%H%M%S)
+    name=$(basename "${env:-run}" .so)
+    run_dir=$root/runs/${name//[^A-Za-z0-9_.-]/_}-$(date +%Y%m%d-%H%M%S)
     while [ -e "$run_dir" ]; do run_dir+=x; done
     defaults+=(--run-dir "$run_dir")
 fi
 
-build/bin/polyak train "${defaults[@]}" "$@"
+"$root/build/bin/polyak" train "${defaults[@]}" "$@"
 
 cat >&2 <<END
 
 The run is in $run_dir. To go on from here:
-  build/bin/polyak eval --run-dir $run_dir --episodes 100
-  build/bin/polyak train --help
-Watch a run while it trains: build/bin/polyak status --connect ENDPOINT
+  $root/build/bin/polyak eval --run-dir $run_dir --episodes 100
+  $root/build/bin/polyak train --help
+Watch a run while it trains: $root/build/bin/polyak status --connect ENDPOINT
 END
