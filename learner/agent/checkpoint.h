@@ -1,8 +1,10 @@
 /* Checkpoints: all of a DdpgState and the run's counters in one safetensors file.
  *
  * Files are checkpoints/checkpoint-<updates, 12 digits>.safetensors; `best.safetensors` is the best
- * evaluation's. The same state gives the same bytes. Called from the trainer thread, and from
- * programs that only read. */
+ * evaluation's. The same state gives the same bytes: no time, no path, no identity of a run is in
+ * them. A file is written whole or not at all, and read only when its checksum, its counters and
+ * every shape are right. Called from the trainer thread, and from programs that only read.
+ * docs/checkpoint.md has the format. */
 #ifndef POLYAK_LEARNER_AGENT_CHECKPOINT_H
 #define POLYAK_LEARNER_AGENT_CHECKPOINT_H
 
@@ -12,6 +14,9 @@
 #include "common/mlp.h"
 #include "common/spec.h"
 #include "learner/agent/ddpg.h"
+
+#define CHECKPOINT_DIRECTORY "checkpoints" /* in a run directory */
+#define CHECKPOINT_BEST "best.safetensors" /* in CHECKPOINT_DIRECTORY */
 
 /* The run's counters and identity, beside the networks. */
 typedef struct RunState {
@@ -25,15 +30,18 @@ typedef struct RunState {
     uint64_t seed;      /* with `updates`, the position of every learner stream */
 } RunState;
 
-/* Writes one file at path. */
+/* Writes one file at path. ERR_IO, ERR_NOMEM, or ERR_USAGE when the configuration is not UTF-8. */
 int checkpoint_write(const char *path, const DdpgState *ddpg, const RunState *run, Err *err);
 
-/* Writes the newest checkpoint into directory and deletes all but the newest `keep` (never
- * best.safetensors). */
+/* Writes the newest checkpoint into directory (made when missing) and deletes all but the newest
+ * `keep` up to it, and what an interrupted write left behind; never best.safetensors, and never a
+ * file of more updates than these: that is what a resume passed over. */
 int checkpoint_save(const char *directory, const DdpgState *ddpg, const RunState *run, int keep,
                     Err *err);
 
-/* Reads counters and identity alone (spec, configuration). */
+/* Reads counters and identity alone (spec, configuration). Verifies the whole file all the same.
+ * Errors, as of every reader here: those of safetensors_open(), and ERR_VERSION for a file of
+ * another format version. */
 int checkpoint_read_run(const char *path, RunState *run, Err *err);
 
 /* Reads one file into a DdpgState of the same shapes; ERR_SPEC when they differ. Nothing is changed
@@ -41,8 +49,15 @@ int checkpoint_read_run(const char *path, RunState *run, Err *err);
 int checkpoint_read(const char *path, DdpgState *ddpg, RunState *run, Err *err);
 
 /* Finds the newest sound checkpoint in directory: damaged ones are passed over, each with one
- * warning in the log that names the file and what is wrong. ERR_MISSING when there is none. */
+ * warning in the log that names the file and what is wrong. ERR_MISSING when there is no checkpoint;
+ * ERR_CHECKSUM when there are some and none is sound, for then it would be wrong to begin anew. */
 int checkpoint_find_newest(const char *directory, char *path, int path_bytes, Err *err);
+
+/* The path of the checkpoint that a person asks for: "newest" (sound) and "best" of run_dir, else a
+ * file's path, or a file's name in run_dir/checkpoints. ERR_MISSING when there is none; ERR_USAGE
+ * when run_dir is needed and empty. */
+int checkpoint_resolve(const char *run_dir, const char *which, char *path, int path_bytes,
+                       Err *err);
 
 /* A policy alone, for acting: reads the actor's parameters. *params is malloc'ed. */
 int checkpoint_read_policy(const char *path, Mlp *mlp, float **params, RunState *run, Err *err);
