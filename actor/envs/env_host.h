@@ -52,8 +52,8 @@ size_t env_state_bytes(const Env *env);
 
 /* Saves the state, and goes back to one: from there equal actions give equal numbers. env_state_set
  * takes a state of any instance of the same kind, and writes its observation, obs (obs_dim).
- * ERR_MISSING when the environment cannot do it, ERR_FORMAT for a state that no host saved, ERR_ENV,
- * ERR_DIVERGED. */
+ * ERR_MISSING when the environment cannot do it, ERR_FORMAT for a state that no host saved,
+ * ERR_ENV, ERR_DIVERGED. */
 int env_state_get(const Env *env, void *state, Err *err);
 int env_state_set(Env *env, const void *state, float *obs, Err *err);
 

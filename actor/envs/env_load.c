@@ -97,14 +97,16 @@ static bool is_path(const char *name)
 static int take_table(const char *path, const PolyakEnvApi *table, PolyakEnvApi *api, Err *err)
 {
     if (!table)
-        return err_set(err, ERR_IO, "plugin %.200s: %s() returned no table", path, POLYAK_ENV_SYMBOL);
+        return err_set(err, ERR_IO, "plugin %.200s: %s() returned no table", path,
+                       POLYAK_ENV_SYMBOL);
     if (table->abi_version != POLYAK_ENV_ABI_VERSION)
-        return err_set(err, ERR_VERSION,
-                       "plugin %.200s has version %u of the plugin interface, this program has %u: %s",
-                       path, table->abi_version, POLYAK_ENV_ABI_VERSION,
-                       table->abi_version < POLYAK_ENV_ABI_VERSION
-                           ? "build the plugin again with the env.h of this program"
-                           : "use a newer Polyak, or build the plugin with this program's env.h");
+        return err_set(
+            err, ERR_VERSION,
+            "plugin %.200s has version %u of the plugin interface, this program has %u: %s", path,
+            table->abi_version, POLYAK_ENV_ABI_VERSION,
+            table->abi_version < POLYAK_ENV_ABI_VERSION
+                ? "build the plugin again with the env.h of this program"
+                : "use a newer Polyak, or build the plugin with this program's env.h");
     *api = (PolyakEnvApi){0};
     size_t bytes = table->struct_bytes;
     memcpy(api, table, bytes < sizeof *api ? bytes : sizeof *api);
@@ -116,7 +118,8 @@ static int take_table(const char *path, const PolyakEnvApi *table, PolyakEnvApi 
                           : !api->step    ? "step"
                                           : NULL;
     if (missing)
-        return err_set(err, ERR_SPEC, "plugin %.200s lacks the required function %s", path, missing);
+        return err_set(err, ERR_SPEC, "plugin %.200s lacks the required function %s", path,
+                       missing);
     int num_state =
         (api->state_bytes != NULL) + (api->state_get != NULL) + (api->state_set != NULL);
     if (num_state != 0 && num_state != 3)
