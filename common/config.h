@@ -81,6 +81,10 @@ int config_apply_preset(Config *config, const char *env_name, Err *err);
  * which must not change on resume is ERR_USAGE; the message says which keys may change. */
 int config_resume(Config *config, const char *path, Err *err);
 
+/* Refuses values that are each in range and cannot go together, such as a warm-up that is as long as
+ * the run; ERR_USAGE names the keys. For the programs that learn, once all sources are applied. */
+int config_check(const Config *config, Err *err);
+
 /* The effective configuration as YAML, in the table's order, with unit and source as comments. Keys
  * that only say where a program runs (run_dir, bind, …) are left out when `run_only`. *text is
  * malloc'ed. */
