@@ -51,7 +51,7 @@ static void format_digits(uint64_t checksum, char digits[DIGITS + 1])
     snprintf(digits, DIGITS + 1, "%016" PRIx64, checksum);
 }
 
-/* --- Writing ---------------------------------------------------------------------------------- */
+/* --- Writing ------------------------------------------------------------------------------ */
 
 /* Adds a new entry, and takes over `value`; a name given twice is a programmer's error. */
 static bool add(json_t *object, const char *key, json_t *value)
@@ -177,7 +177,7 @@ int safetensors_write(const char *path, const Tensor *tensors, int num_tensors,
     return code;
 }
 
-/* --- Reading ---------------------------------------------------------------------------------- */
+/* --- Reading ------------------------------------------------------------------------------ */
 
 static int malformed(const char *path, const char *what, Err *err)
 {
