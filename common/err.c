@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#undef err_set
 int err_set(Err *err, int code, const char *format, ...)
 {
     if (err) {

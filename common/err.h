@@ -34,6 +34,11 @@ typedef struct Err {
  * ends with `return err_set(err, ERR_USAGE, "…");`. A message that does not fit is cut. */
 int err_set(Err *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+#ifdef __clang_analyzer__
+/* It sees one file at a time: without this it would think that 0 may be returned. */
+#define err_set(err, code, ...) (err_set(err, code, __VA_ARGS__), (code))
+#endif
+
 /* The name of a code, as in "checksum"; never NULL. */
 const char *err_name(int code);
 

@@ -37,7 +37,7 @@ lint_tidy() {
     mkdir -p "$build/lint/tidy"
     # Headers that are generated are made by the build; clang-tidy needs them.
     local newest
-    newest=$(ls -t .clang-tidy "$build/compile_commands.json" $(files '*.h' '*.def') | awk "NR == 1")
+    newest=$(ls -t .clang-tidy tests/.clang-tidy "$build/compile_commands.json" $(files '*.h' '*.def') | awk "NR == 1")
     files '*.c' | grep -vxFf <(not_compiled) |
         xargs -P "$(nproc)" -n 1 "$0" tidy-one "$build" "$newest"
 }

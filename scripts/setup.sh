@@ -21,11 +21,12 @@ build libzmq3-dev            pkg-config:libzmq          transport (ZeroMQ 4.3)
 build libprotobuf-c-dev      pkg-config:libprotobuf-c   wire format
 build protobuf-c-compiler    command:protoc-c           generates code from proto/polyak.proto
 build libuv1-dev             pkg-config:libuv           event loop of the learner
-build libopenblas-pthread-dev pkg-config:openblas       matrix products; safe from several threads
+build libopenblas-pthread-dev pkg-config:openblas      matrix products; safe from several threads
 build libyaml-dev            pkg-config:yaml-0.1        configuration files
 build libjansson-dev         pkg-config:jansson         JSON
 build libxxhash-dev          pkg-config:libxxhash       checksums
 build librandom123-dev       header:Random123/threefry.h random numbers
+build uthash-dev             header:uthash.h            hash tables
 test  libcmocka-dev          pkg-config:cmocka          unit tests
 test  clang                  command:clang              the second compiler
 test  libclang-rt-dev        sanitizer:clang            sanitizers of clang
