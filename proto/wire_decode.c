@@ -22,9 +22,10 @@ Version wire_decode_version(const Polyak__Version *version)
 
 static int decode_spec(const Polyak__Spec *in, Spec *spec, Err *err)
 {
-    if (strlen(in->name) > SPEC_NAME_MAX)
+    size_t name_bytes = strlen(in->name) + 1;
+    if (name_bytes > sizeof spec->name)
         return err_set(err, ERR_SPEC, "an environment's name of more than %d bytes", SPEC_NAME_MAX);
-    strcpy(spec->name, in->name);
+    memcpy(spec->name, in->name, name_bytes);
     if (in->obs_dim > SPEC_OBS_DIM_MAX || in->act_dim > SPEC_ACT_DIM_MAX)
         return err_set(err, ERR_SPEC, "obs_dim %u and act_dim %u; the limits are %d and %d",
                        in->obs_dim, in->act_dim, SPEC_OBS_DIM_MAX, SPEC_ACT_DIM_MAX);
