@@ -1,5 +1,6 @@
-/* An evaluation: a policy run without noise for a number of episodes, a few steps at a time, so that
- * whoever runs it can stay in touch meanwhile. Used by the evaluator process and by `polyak eval`.
+/* An evaluation: a policy run without noise for a number of episodes, a few steps at a time, so
+ * that whoever runs it can stay in touch meanwhile. Used by the evaluator process and by `polyak
+ * eval`.
  *
  * Episode k starts from the reset seed of stream (seed, RNG_EVAL, k): the same seed, policy and
  * environment give the same returns. Owned by one thread. */
@@ -24,13 +25,15 @@ typedef struct Evaluation Evaluation;
 
 enum { EVALUATION_STEPS_MAX = 100000 }; /* of an episode, where the environment has no limit */
 
-/* `env` and `params` (of `mlp`, which fits the environment) are borrowed until destroyed. */
+/* `env` and `params` (of `mlp`) are borrowed until destroyed. ERR_SPEC when the policy does not fit
+ * the environment, ERR_DIVERGED when its parameters are not finite, ERR_NOMEM. */
 int evaluation_new(Env *env, const Spec *spec, const Mlp *mlp, const float *params, int episodes,
                    uint64_t seed, Evaluation **evaluation, Err *err);
 void evaluation_destroy(Evaluation **evaluation);
 
-/* Takes up to max_steps steps. *done when all episodes are finished. An episode whose numbers stop
- * being finite ends there. ERR_ENV when the environment fails. */
+/* Takes up to max_steps steps. *done when all episodes are finished. An episode in which the
+ * environment's numbers stop being finite ends there. ERR_ENV when the environment fails,
+ * ERR_DIVERGED when the policy's action is not finite. */
 int evaluation_advance(Evaluation *evaluation, int max_steps, bool *done, Err *err);
 
 /* Of the episodes finished so far. */

@@ -1,0 +1,66 @@
+/* polyak eval: runs a trained policy without noise. */
+#include <stdio.h>
+
+#include "cli/commands.h"
+#include "cli/policy_score.h"
+#include "cli/report.h"
+#include "common/config.h"
+#include "common/fs.h"
+#include "common/text.h"
+
+static json_t *score_json(const char *checkpoint, const PolicyScore *score)
+{
+    return json_pack("{s:i, s:o, s:o, s:o, s:s, s:I, s:I}", "episodes", score->result.episodes,
+                     "return_mean", report_real(score->result.return_mean), "return_std",
+                     report_real(score->result.return_std), "length_mean",
+                     report_real(score->result.length_mean), "checkpoint", checkpoint, "env_steps",
+                     (json_int_t)score->run.env_steps, "updates", (json_int_t)score->run.updates);
+}
+
+static void print_score(const char *checkpoint, const PolicyScore *score)
+{
+    char steps[TEXT_NUMBER_BYTES], updates[TEXT_NUMBER_BYTES];
+    printf("%s: %s after %s env steps and %s updates\n", checkpoint, score->run.spec.name,
+           text_thousands(score->run.env_steps, steps),
+           text_thousands(score->run.updates, updates));
+    printf("return %.2f ± %.2f, length %.1f; mean over %d episodes without noise\n",
+           score->result.return_mean, score->result.return_std, score->result.length_mean,
+           score->result.episodes);
+}
+
+static int evaluate(const Config *config, Err *err)
+{
+    char checkpoint[FS_PATH_MAX];
+    int code =
+        checkpoint_resolve(config->run_dir, config->checkpoint, checkpoint, sizeof checkpoint, err);
+    if (code)
+        return code;
+    PolicyTrial trial = {
+        .checkpoint = checkpoint,
+        .env = config->env,
+        .env_options = config->env_options,
+        .episodes = (int)config->episodes,
+        .seed = (uint64_t)config->seed,
+    };
+    PolicyScore score = {0};
+    code = policy_score(&trial, &score, err);
+    if (code)
+        return code;
+    if (config->json)
+        return report_json(score_json(checkpoint, &score), err);
+    print_score(checkpoint, &score);
+    return 0;
+}
+
+int command_eval(int argc, char **argv)
+{
+    Config config;
+    Err err = {""};
+    bool done = false;
+    config_init(&config);
+    int code = config_parse_args(&config, CONFIG_EVAL, "polyak eval",
+                                 "Runs a trained policy without noise.", argc, argv, &done, &err);
+    if (!code && !done)
+        code = evaluate(&config, &err);
+    return code ? report_error("eval", code, &err) : EXIT_DONE;
+}

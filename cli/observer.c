@@ -1,0 +1,217 @@
+#include "cli/observer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <zmq.h>
+
+#include "common/check.h"
+#include "proto/wire.h"
+
+enum {
+    FRAME_BYTES_MAX = 4 << 20, /* a status of STATUS_ACTORS_MAX actors */
+    STATUS_ARENA_BYTES = 16 << 20,
+    OTHER_ARENA_BYTES = 64 << 10,
+    REQUEST_BYTES_MAX = 1024, /* a Hello without environment */
+    FRAMES_PER_ADVANCE = 64,
+};
+
+struct Observer {
+    char endpoint[WIRE_ENDPOINT_MAX + 1];
+    char name[WIRE_NAME_MAX + 1];
+    Session session;
+    void *context;
+    void *socket;            /* NULL: to be dialled */
+    bool said_hello;         /* on this socket */
+    bool asked;              /* a request is due */
+    int64_t heard_ms;        /* last, or when it was dialled */
+    WireArena *status_arena; /* so that what comes after a status does not overwrite it */
+    WireArena *other_arena;
+    RunStatus status;
+};
+
+/* --- Connection --------------------------------------------------------------------------------
+ */
+
+static int set_option(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+static int set_options(void *socket)
+{
+    int64_t frame_bytes_max = FRAME_BYTES_MAX;
+    int failed = set_option(socket, ZMQ_LINGER, 0);
+    failed |= set_option(socket, ZMQ_SNDHWM, 16);
+    failed |= set_option(socket, ZMQ_RCVHWM, 16);
+    failed |= set_option(socket, ZMQ_CONNECT_TIMEOUT, 2000);
+    failed |= set_option(socket, ZMQ_RECONNECT_IVL, 100);
+    failed |= set_option(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
+    failed |= set_option(socket, ZMQ_HANDSHAKE_IVL, 2000);
+    failed |= zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof frame_bytes_max);
+    return failed;
+}
+
+/* A new socket for every connection: a reused one could deliver old requests before the Hello. */
+static int dial(Observer *self, int64_t now_ms, Err *err)
+{
+    if (self->socket)
+        zmq_close(self->socket);
+    self->said_hello = false;
+    self->heard_ms = now_ms;
+    self->socket = zmq_socket(self->context, ZMQ_DEALER);
+    if (!self->socket || set_options(self->socket) != 0)
+        return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
+    if (zmq_connect(self->socket, self->endpoint) != 0)
+        return err_set(err, ERR_USAGE, "\"%s\" is no endpoint such as tcp://host:5555: %s",
+                       self->endpoint, zmq_strerror(zmq_errno()));
+    return 0;
+}
+
+int observer_new(const char *endpoint, const char *name, Observer **observer, Err *err)
+{
+    Observer *self = calloc(1, sizeof *self);
+    *observer = self;
+    if (!self)
+        return err_set(err, ERR_NOMEM, "not enough memory for an observer");
+    snprintf(self->endpoint, sizeof self->endpoint, "%s", endpoint);
+    snprintf(self->name, sizeof self->name, "%s", name);
+    self->status_arena = wire_arena_new(STATUS_ARENA_BYTES);
+    self->other_arena = wire_arena_new(OTHER_ARENA_BYTES);
+    self->context = zmq_ctx_new();
+    int code = 0;
+    if (!self->status_arena || !self->other_arena || !self->context)
+        code = err_set(err, ERR_NOMEM, "not enough memory for an observer");
+    else if (getrandom(self->session.id, sizeof self->session.id, 0) !=
+             (ssize_t)sizeof self->session.id)
+        code = err_set(err, ERR_IO, "no random numbers");
+    else
+        code = dial(self, 0, err);
+    if (code)
+        observer_destroy(observer);
+    return code;
+}
+
+void observer_destroy(Observer **observer)
+{
+    Observer *self = *observer;
+    if (!self)
+        return;
+    *observer = NULL;
+    if (self->socket)
+        zmq_close(self->socket);
+    if (self->context)
+        zmq_ctx_term(self->context);
+    wire_arena_destroy(&self->status_arena);
+    wire_arena_destroy(&self->other_arena);
+    free(self);
+}
+
+int observer_fd(const Observer *observer)
+{
+    int fd = -1;
+    size_t fd_bytes = sizeof fd;
+    if (observer->socket)
+        zmq_getsockopt(observer->socket, ZMQ_FD, &fd, &fd_bytes);
+    return fd;
+}
+
+/* --- Messages ----------------------------------------------------------------------------------
+ */
+
+/* Whether it went out; a full pipe keeps it for later. */
+static bool send_message(Observer *self, const Message *message)
+{
+    uint8_t frame[REQUEST_BYTES_MAX];
+    size_t frame_bytes = wire_size(message, NULL);
+    CHECK(frame_bytes <= sizeof frame);
+    wire_pack(message, NULL, frame);
+    return zmq_send(self->socket, frame, frame_bytes, ZMQ_DONTWAIT) >= 0;
+}
+
+static void send_what_is_due(Observer *self)
+{
+    if (!self->asked)
+        return;
+    if (!self->said_hello) {
+        Message hello = {.kind = MESSAGE_HELLO};
+        hello.hello.protocol_version = WIRE_PROTOCOL_VERSION;
+        hello.hello.role = ROLE_OBSERVER;
+        hello.hello.session = self->session;
+        hello.hello.oldest_unacked = 1;
+        snprintf(hello.hello.name, sizeof hello.hello.name, "%s", self->name);
+        self->said_hello = send_message(self, &hello);
+    }
+    Message request = {.kind = MESSAGE_STATUS_REQUEST};
+    if (self->said_hello && send_message(self, &request))
+        self->asked = false;
+}
+
+static int handle_reject(Observer *self, const Reject *reject, int64_t now_ms, Err *err)
+{
+    if (reject->reason != REJECT_HELLO_FIRST)
+        return err_set(err, reject->reason == REJECT_VERSION ? ERR_VERSION : ERR_NET,
+                       "the learner at %s refuses: %s", self->endpoint, reject->text);
+    self->asked = true;
+    return dial(self, now_ms, err);
+}
+
+static int handle_frame(Observer *self, const uint8_t *frame, size_t frame_bytes, int64_t now_ms,
+                        const RunStatus **status, Err *err)
+{
+    static const WireLimits no_segments = {0};
+    bool is_status = frame_bytes > 0 && frame[0] == MESSAGE_STATUS;
+    Message message;
+    Err reason;
+    int code = wire_unpack(frame, frame_bytes, &no_segments,
+                           is_status ? self->status_arena : self->other_arena, &message, &reason);
+    if (code)
+        return err_set(err, code, "what %s sends is not understood: %s", self->endpoint,
+                       reason.text);
+    self->heard_ms = now_ms;
+    if (message.kind == MESSAGE_REJECT)
+        return handle_reject(self, &message.reject, now_ms, err);
+    if (message.kind == MESSAGE_STATUS) {
+        self->status = message.status;
+        *status = &self->status;
+    }
+    return 0;
+}
+
+static int receive(Observer *self, int64_t now_ms, const RunStatus **status, Err *err)
+{
+    int code = 0;
+    for (int i = 0; i < FRAMES_PER_ADVANCE && !code; i++) {
+        zmq_msg_t frame;
+        zmq_msg_init(&frame);
+        int received = zmq_msg_recv(&frame, self->socket, ZMQ_DONTWAIT);
+        if (received >= 0)
+            code =
+                handle_frame(self, zmq_msg_data(&frame), zmq_msg_size(&frame), now_ms, status, err);
+        zmq_msg_close(&frame);
+        if (received < 0)
+            break;
+    }
+    return code;
+}
+
+void observer_ask(Observer *observer)
+{
+    observer->asked = true;
+}
+
+int observer_advance(Observer *observer, int64_t now_ms, const RunStatus **status, Err *err)
+{
+    *status = NULL;
+    int code = 0;
+    if (observer->heard_ms == 0)
+        observer->heard_ms = now_ms;
+    if (!observer->socket || now_ms - observer->heard_ms > OBSERVER_SILENCE_MS)
+        code = dial(observer, now_ms, err);
+    if (!code)
+        send_what_is_due(observer);
+    if (!code)
+        code = receive(observer, now_ms, status, err);
+    return code;
+}

@@ -1,0 +1,93 @@
+#include "cli/policy_score.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/config.h"
+
+enum { STEPS_PER_ADVANCE = 10000 };
+
+/* Reads the configuration that a checkpoint carries. */
+static int read_stored_config(const char *yaml, Config *config, Err *err)
+{
+    config_init(config);
+    int fd = memfd_create("config", MFD_CLOEXEC);
+    if (fd < 0)
+        return err_set(err, ERR_IO, "no memory file: %s", strerror(errno));
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    size_t num_bytes = strlen(yaml);
+    Err reason = {""};
+    int code = 0;
+    if (write(fd, yaml, num_bytes) != (ssize_t)num_bytes)
+        code = err_set(err, ERR_IO, "a memory file cannot be written: %s", strerror(errno));
+    else if (config_read_file(config, path, CONFIG_STORED, &reason) != 0)
+        code = err_set(err, ERR_FORMAT, "the checkpoint's configuration: %s", reason.text);
+    close(fd);
+    return code;
+}
+
+static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kind, Err *err)
+{
+    Config stored;
+    int code = read_stored_config(run->config_yaml, &stored, err);
+    if (code)
+        return code;
+    bool own = trial->env[0] == '\0';
+    const char *env = own ? stored.env : trial->env;
+    const char *options =
+        own && trial->env_options[0] == '\0' ? stored.env_options : trial->env_options;
+    /* A learner that was not told --env knows the name that its actors brought. */
+    if (env[0] == '\0')
+        env = run->spec.name;
+    code = env_kind_open(env, options, kind, err);
+    if (code)
+        return code;
+    if (!spec_equal(&run->spec, env_kind_spec(*kind))) {
+        char difference[256];
+        spec_difference(&run->spec, env_kind_spec(*kind), difference, sizeof difference);
+        code =
+            err_set(err, ERR_SPEC, "the policy was trained in another environment: %s", difference);
+        env_kind_close(kind);
+    }
+    return code;
+}
+
+static int run_episodes(EnvKind *kind, const Mlp *mlp, const float *params,
+                        const PolicyTrial *trial, EvaluationResult *result, Err *err)
+{
+    Env *env = NULL;
+    Evaluation *evaluation = NULL;
+    int code = env_new(kind, &env, err);
+    if (!code)
+        code = evaluation_new(env, env_kind_spec(kind), mlp, params, trial->episodes, trial->seed,
+                              &evaluation, err);
+    for (bool done = false; !code && !done;)
+        code = evaluation_advance(evaluation, STEPS_PER_ADVANCE, &done, err);
+    if (!code)
+        *result = evaluation_result(evaluation);
+    evaluation_destroy(&evaluation);
+    env_destroy(&env);
+    return code;
+}
+
+int policy_score(const PolicyTrial *trial, PolicyScore *score, Err *err)
+{
+    Mlp mlp;
+    float *params = NULL;
+    EnvKind *kind = NULL;
+    int code = checkpoint_read_policy(trial->checkpoint, &mlp, &params, &score->run, err);
+    if (code)
+        return code;
+    code = open_env(trial, &score->run, &kind, err);
+    if (!code)
+        code = run_episodes(kind, &mlp, params, trial, &score->result, err);
+    if (kind)
+        env_kind_close(&kind);
+    free(params);
+    return code;
+}

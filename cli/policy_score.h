@@ -1,0 +1,29 @@
+/* How good the policy of a checkpoint is: an evaluation without noise, in this process. For the
+ * main thread of `polyak eval` and `polyak train`. */
+#ifndef POLYAK_CLI_POLICY_SCORE_H
+#define POLYAK_CLI_POLICY_SCORE_H
+
+#include <stdint.h>
+
+#include "actor/evaluate.h"
+#include "common/err.h"
+#include "learner/agent/checkpoint.h"
+
+typedef struct PolicyTrial {
+    const char *checkpoint;  /* path */
+    const char *env;         /* name or path; "": the checkpoint's own */
+    const char *env_options; /* "": the checkpoint's own, unless env is given */
+    int episodes;
+    uint64_t seed;
+} PolicyTrial;
+
+typedef struct PolicyScore {
+    EvaluationResult result;
+    RunState run; /* of the checkpoint */
+} PolicyScore;
+
+/* ERR_SPEC when the environment is not the one that the policy was trained in, with the difference;
+ * else the errors of checkpoints, environments and evaluations. */
+int policy_score(const PolicyTrial *trial, PolicyScore *score, Err *err);
+
+#endif

@@ -1,0 +1,104 @@
+#include "cli/train_plan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "actor/envs/env_host.h"
+
+enum { DIRECTORY_TRIES = 1000 };
+
+static bool has_file(const char *directory, const char *name)
+{
+    char path[FS_PATH_MAX];
+    return fs_join(path, directory, name, NULL) == 0 && fs_exists(path);
+}
+
+bool train_plan_has_run(const char *run_dir)
+{
+    return has_file(run_dir, "config.yaml") || has_file(run_dir, "run.json");
+}
+
+/* The name of a plugin's environment may have characters that are no good in a path. */
+static void file_name_of(const char *env_name, char *name, size_t name_bytes)
+{
+    snprintf(name, name_bytes, "%s", env_name);
+    for (char *at = name; *at; at++)
+        if (*at == '/' || *at == ':')
+            *at = '_';
+}
+
+void train_plan_directory(const char *env_name, time_t now, char *path)
+{
+    char name[SPEC_NAME_MAX + 1];
+    struct tm local;
+    file_name_of(env_name, name, sizeof name);
+    localtime_r(&now, &local);
+    char stamp[32];
+    strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &local);
+    snprintf(path, FS_PATH_MAX, "runs/%s-%s", name, stamp);
+    for (int i = 2; i < DIRECTORY_TRIES && fs_exists(path); i++)
+        snprintf(path, FS_PATH_MAX, "runs/%s-%s-%d", name, stamp, i);
+}
+
+/* Refuses a directory with a run, or reads what it stores. */
+static int take_run_dir(Config *config, Err *err)
+{
+    if (config->run_dir[0] == '\0') {
+        if (config->resume)
+            return err_set(err, ERR_USAGE, "--resume needs --run-dir: the directory of the run");
+        return 0;
+    }
+    if (!config->resume && train_plan_has_run(config->run_dir))
+        return err_set(err, ERR_USAGE,
+                       "%.300s holds a run already: go on with it by --resume, or name another "
+                       "--run-dir",
+                       config->run_dir);
+    char path[FS_PATH_MAX];
+    int code = fs_join(path, config->run_dir, "config.yaml", err);
+    if (!code && config->resume && fs_exists(path))
+        code = config_resume(config, path, err);
+    return code;
+}
+
+static int name_environments(Err *err)
+{
+    char names[300] = "";
+    size_t used = 0;
+    for (const char *const *name = env_builtin_names(); *name; name++) {
+        int added = snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", *name);
+        used += (size_t)added;
+        if (used >= sizeof names)
+            break;
+    }
+    return err_set(err, ERR_USAGE, "--env is missing: %s, or the path of a plugin", names);
+}
+
+static int take_environment(Config *config, Spec *spec, Err *err)
+{
+    if (config->env[0] == '\0')
+        return name_environments(err);
+    EnvKind *kind = NULL;
+    int code = env_kind_open(config->env, config->env_options, &kind, err);
+    if (code == ERR_IO && !fs_exists(config->env))
+        return err_set(err, ERR_USAGE, "--env %.300s: there is no such file", config->env);
+    if (code)
+        return code;
+    *spec = *env_kind_spec(kind);
+    env_kind_close(&kind);
+    return config_apply_preset(config, spec->name, err);
+}
+
+int train_plan(Config *config, Spec *spec, Err *err)
+{
+    int code = take_run_dir(config, err);
+    if (!code)
+        code = take_environment(config, spec, err);
+    if (!code)
+        code = config_check(config, err);
+    if (!code && config->run_dir[0] == '\0') {
+        char path[FS_PATH_MAX];
+        train_plan_directory(spec->name, time(NULL), path);
+        code = config_set(config, "run_dir", path, CONFIG_FLAG, err);
+    }
+    return code;
+}
