@@ -1,0 +1,83 @@
+#include "common/kernels.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+
+extern const Kernels kernels_base;
+#ifdef __x86_64__
+extern const Kernels kernels_avx2;
+extern const Kernels kernels_avx512;
+#endif
+
+static pthread_once_t chosen_once = PTHREAD_ONCE_INIT;
+static const Kernels *chosen;
+static int choose_result;
+static Err choose_error;
+
+const Kernels *kernels_of(const char *isa)
+{
+    if (strcmp(isa, kernels_base.isa) == 0)
+        return &kernels_base;
+#ifdef __x86_64__
+    if (strcmp(isa, "avx2") == 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return &kernels_avx2;
+    if (strcmp(isa, "avx512") == 0 && __builtin_cpu_supports("avx512f") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl"))
+        return &kernels_avx512;
+#endif
+    return NULL;
+}
+
+static const Kernels *best(void)
+{
+    const Kernels *table = kernels_of("avx512");
+    if (!table)
+        table = kernels_of("avx2");
+    return table ? table : &kernels_base;
+}
+
+static void choose(void)
+{
+    const char *asked = getenv("POLYAK_ISA");
+    chosen = best();
+    if (!asked || !*asked)
+        return;
+    const Kernels *table = kernels_of(asked);
+    if (table) {
+        chosen = table;
+    } else if (strcmp(asked, "avx2") == 0 || strcmp(asked, "avx512") == 0) {
+        choose_result =
+            err_set(&choose_error, ERR_USAGE,
+                    "POLYAK_ISA=%s: this CPU does not have it; %s is the most it can do", asked,
+                    chosen->isa);
+    } else {
+        choose_result =
+            err_set(&choose_error, ERR_USAGE, "POLYAK_ISA=%.32s: unknown instruction set; use %s",
+                    asked, "sse2, avx2 or avx512");
+    }
+}
+
+int kernels_init(Err *err)
+{
+    pthread_once(&chosen_once, choose);
+    return choose_result == 0 ? 0 : err_set(err, choose_result, "%s", choose_error.text);
+}
+
+static pthread_once_t logged_once = PTHREAD_ONCE_INIT;
+
+static void log_choose_error(void)
+{
+    log_error("%s", choose_error.text);
+}
+
+const Kernels *kernels(void)
+{
+    pthread_once(&chosen_once, choose);
+    if (choose_result != 0)
+        pthread_once(&logged_once, log_choose_error);
+    return chosen;
+}
