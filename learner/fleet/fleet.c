@@ -47,8 +47,10 @@ void fleet_destroy(Fleet **fleet_pointer)
     *fleet_pointer = NULL;
 }
 
-void fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t accepted)
+void fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t accepted,
+                   uint64_t slots)
 {
+    fleet->slots = slots;
     fleet->has_run = true;
     fleet->spec = *spec;
     fleet->pacer = *pacer;
@@ -173,8 +175,8 @@ void fleet_credit(Fleet *fleet)
         .steps_accepted = fleet->steps_accepted,
         .window = window,
         .segment_steps = segment_steps,
-        .slots_free = fleet->config.slots - fleet->progress.slots_used,
-        .slots = fleet->config.slots,
+        .slots_free = fleet->slots - fleet->progress.slots_used,
+        .slots = fleet->slots,
         .grants = fleet->grants,
     };
     const ActorSession *only = NULL;

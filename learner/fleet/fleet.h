@@ -39,7 +39,6 @@ typedef struct FleetConfig {
     int obs_dim_max;
     int act_dim_max;
     uint32_t actors_awaited; /* lockstep starts when so many are connected */
-    uint64_t slots;          /* of the hand-over ring */
 } FleetConfig;
 
 /* How far the trainer is, as the loop thread last saw it. */
@@ -57,8 +56,10 @@ typedef struct Fleet Fleet;
 Fleet *fleet_new(const FleetConfig *config, const FleetSink *sink);
 void fleet_destroy(Fleet **fleet);
 
-/* The run's environment and pacing; `accepted` env steps are there already. */
-void fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t accepted);
+/* The run's environment and pacing, and the slots of its hand-over ring; `accepted` env steps are
+ * there already. */
+void fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t accepted,
+                   uint64_t slots);
 
 /* What the next Welcome says; to be changed before the run is set. */
 Welcome *fleet_welcome(Fleet *fleet);

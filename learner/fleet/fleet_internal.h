@@ -53,6 +53,7 @@ struct Fleet {
     bool has_run;
     Spec spec;
     Pacer pacer;
+    uint64_t slots; /* of the hand-over ring */
     FleetProgress progress;
     uint64_t steps_accepted; /* of the run */
     uint64_t grants;

@@ -1,0 +1,109 @@
+/* All that crosses between the loop thread and the trainer thread, in one place.
+ *
+ *   loop → trainer: segments (the ring), evaluation results, the request to stop, and a wake-up;
+ *   trainer → loop: progress, the newest policy, evaluation requests, and a wake-up.
+ *
+ * Segments go through the lock-free ring. The rest are small snapshots under one mutex that is held
+ * for a copy only. Buffers are allocated by exchange_new. */
+#ifndef POLYAK_LEARNER_EXCHANGE_H
+#define POLYAK_LEARNER_EXCHANGE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/mlp.h"
+#include "common/version.h"
+#include "learner/segment_ring.h"
+
+enum { EXCHANGE_EVALS_MAX = 16 };
+
+/* How far the trainer is. */
+typedef struct TrainerProgress {
+    uint64_t env_steps; /* ingested */
+    uint64_t updates;
+    uint64_t episodes;
+    double return_mean; /* of the last finished episodes; NaN before the first */
+    double env_steps_per_s;
+    double updates_per_s;
+    double eval_return; /* newest; NaN before the first */
+    double best_return; /* NaN before the first */
+    Version published;  /* epoch 0 before the first */
+    bool settled;       /* nothing is owed, and what is learned is published */
+    bool finished;      /* the run is done, the last checkpoint written */
+    bool ended;         /* the trainer's thread is at its end, for whatever reason */
+    int error;          /* the trainer gave up with this code; 0 while it is well */
+} TrainerProgress;
+
+/* An evaluation that the trainer wants: the policy is in exchange's memory until it is answered. */
+typedef struct EvalTicket {
+    uint64_t eval_id;
+    uint64_t env_steps;
+    Version version;
+    float *params; /* (mlp_num_params) */
+    bool in_use;
+} EvalTicket;
+
+typedef struct EvalOutcome {
+    uint64_t eval_id;
+    bool skipped; /* nobody could run it */
+    double return_mean;
+    double return_std;
+    double length_mean;
+} EvalOutcome;
+
+typedef struct Exchange {
+    SegmentRing ring;
+    Mlp policy;
+
+    _Atomic bool stop_requested;
+    _Atomic uint32_t publish_interval_ms; /* effective: the loop stretches it for a large fleet */
+    void (*wake_loop)(void *context);     /* from the trainer; any thread may call it */
+    void *wake_context;
+
+    pthread_mutex_t mutex;
+    pthread_cond_t trainer_wakeup; /* CLOCK_MONOTONIC */
+    bool trainer_woken;
+    TrainerProgress progress;
+    float *weights; /* (mlp_num_params) the newest policy */
+    bool weights_fresh;
+    EvalTicket tickets[EXCHANGE_EVALS_MAX];
+    uint32_t tickets_fresh; /* bit set: not yet taken by the loop */
+    EvalOutcome outcomes[EXCHANGE_EVALS_MAX];
+    uint32_t num_outcomes;
+} Exchange;
+
+/* ERR_NOMEM. */
+int exchange_new(Exchange *exchange, const Mlp *policy, uint64_t num_slots, int obs_dim,
+                 int act_dim, int segment_steps);
+void exchange_destroy(Exchange *exchange);
+
+/* --- Loop side ---------------------------------------------------------------------------------
+ */
+
+void exchange_wake_trainer(Exchange *exchange);
+void exchange_request_stop(Exchange *exchange);
+TrainerProgress exchange_progress(Exchange *exchange);
+
+/* Copies the newest policy out if it was not taken yet; params has mlp_num_params floats. */
+bool exchange_take_weights(Exchange *exchange, float *params, Version *version);
+
+/* The next evaluation that is wanted, or NULL. Its memory stays until exchange_answer. */
+const EvalTicket *exchange_take_ticket(Exchange *exchange);
+void exchange_answer(Exchange *exchange, const EvalOutcome *outcome);
+
+/* --- Trainer side ------------------------------------------------------------------------------
+ */
+
+/* Waits until woken, or until timeout_ms has passed. */
+void exchange_wait(Exchange *exchange, int timeout_ms);
+void exchange_set_progress(Exchange *exchange, const TrainerProgress *progress);
+void exchange_publish(Exchange *exchange, const float *params, Version version);
+
+/* False when too many are unanswered. */
+bool exchange_want_evaluation(Exchange *exchange, uint64_t eval_id, uint64_t env_steps,
+                              const float *params, Version version);
+bool exchange_take_outcome(Exchange *exchange, EvalOutcome *outcome);
+
+#endif

@@ -1,0 +1,20 @@
+/* Where the weights are, and what every Welcome says. */
+#ifndef POLYAK_LEARNER_FLEET_ENDPOINTS_H
+#define POLYAK_LEARNER_FLEET_ENDPOINTS_H
+
+#include "common/config.h"
+#include "common/err.h"
+#include "proto/wire.h"
+
+/* The weights endpoint beside a bound uplink endpoint: the next port, or for ipc the path and
+ * ".weights". ERR_USAGE for other transports and for the last port. */
+int endpoints_weights(const char *uplink, char weights[WIRE_ENDPOINT_MAX + 1], Err *err);
+
+/* Tells actors where the weights are: the port alone for tcp, so that each uses the host that it
+ * dialled; the whole endpoint for ipc, or with --advertise. */
+int endpoints_advertise(const Config *config, const char *weights, Welcome *welcome, Err *err);
+
+/* Fills what a Welcome says of the run from the configuration; leaves the weights' place alone. */
+void endpoints_fill_welcome(const Config *config, Welcome *welcome);
+
+#endif

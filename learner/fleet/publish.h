@@ -1,0 +1,35 @@
+/* Weights out: the XPUB socket, the newest policy as a frame, and the joins of actors that need it
+ * now. Owned by the loop thread. */
+#ifndef POLYAK_LEARNER_FLEET_PUBLISH_H
+#define POLYAK_LEARNER_FLEET_PUBLISH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/mlp.h"
+#include "common/version.h"
+
+typedef struct Publisher Publisher;
+
+/* Binds `endpoint`. ERR_BUSY when it is in use, ERR_NET otherwise. */
+int publisher_new(void *zmq_context, const char *endpoint, Publisher **publisher, Err *err);
+void publisher_destroy(Publisher **publisher);
+
+void *publisher_socket(Publisher *publisher);
+
+/* Makes the newest policy known to everybody. ERR_NOMEM. */
+int publisher_send(Publisher *publisher, const Mlp *mlp, const float *params, Version version,
+                   int64_t now_ms);
+
+/* Answers joins; to be called when the socket is readable. */
+void publisher_receive(Publisher *publisher);
+
+/* Sends the newest policy again when it is a second old, for those that missed it. */
+void publisher_tick(Publisher *publisher, int64_t now_ms);
+
+/* The interval between two policies that keeps the fleet's traffic within bytes_per_s_max. */
+uint32_t publisher_interval_ms(const Publisher *publisher, uint32_t subscribers,
+                               uint32_t publish_interval_ms, uint64_t bytes_per_s_max);
+
+#endif

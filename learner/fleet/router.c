@@ -1,0 +1,156 @@
+#include "learner/fleet/router.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <zmq.h>
+
+enum {
+    ROUTING_ID_BYTES = 5, /* of ids that libzmq gives: a zero byte, and the number */
+    QUEUE_MESSAGES = 512, /* per peer; credit keeps an honest one far below */
+};
+
+struct Router {
+    void *socket;
+    WireArena *arena;
+    char endpoint[WIRE_ENDPOINT_MAX + 1];
+};
+
+static int bind_error(const char *endpoint, Err *err)
+{
+    switch (zmq_errno()) {
+    case EADDRINUSE:
+        return err_set(err, ERR_BUSY,
+                       "%s is in use: end the other program, or choose another --bind", endpoint);
+    case EINVAL:
+    case EPROTONOSUPPORT:
+    case ENOCOMPATPROTO:
+    case ENODEV:
+        return err_set(err, ERR_USAGE,
+                       "--bind %s is no endpoint of this machine: write tcp://ADDRESS:PORT or "
+                       "ipc://PATH",
+                       endpoint);
+    default:
+        return err_set(err, ERR_NET, "cannot bind %s: %s", endpoint, zmq_strerror(zmq_errno()));
+    }
+}
+
+int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max,
+               Router **router_pointer, Err *err)
+{
+    Router *router = calloc(1, sizeof *router);
+    if (!router)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    router->socket = zmq_socket(zmq_context, ZMQ_ROUTER);
+    /* protobuf-c's structs and the columns, which the arena holds beside each other. */
+    router->arena = wire_arena_new(message_bytes_max * 2 + 65536);
+    if (!router->socket || !router->arena) {
+        router_destroy(&router);
+        return err_set(err, ERR_NOMEM, "out of memory for the uplink");
+    }
+    const int yes = 1;
+    const int linger_ms = 1000; /* for the last Bye */
+    const int queue = QUEUE_MESSAGES;
+    const int handshake_ms = 2000;
+    const int64_t bytes_max = (int64_t)message_bytes_max;
+    zmq_setsockopt(router->socket, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes);
+    zmq_setsockopt(router->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_setsockopt(router->socket, ZMQ_SNDHWM, &queue, sizeof queue);
+    zmq_setsockopt(router->socket, ZMQ_RCVHWM, &queue, sizeof queue);
+    zmq_setsockopt(router->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    zmq_setsockopt(router->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
+    if (zmq_bind(router->socket, endpoint) != 0) {
+        int code = bind_error(endpoint, err);
+        router_destroy(&router);
+        return code;
+    }
+    size_t bytes = sizeof router->endpoint;
+    zmq_getsockopt(router->socket, ZMQ_LAST_ENDPOINT, router->endpoint, &bytes);
+    *router_pointer = router;
+    return ERR_OK;
+}
+
+void router_destroy(Router **router)
+{
+    if (!*router)
+        return;
+    if ((*router)->socket)
+        zmq_close((*router)->socket);
+    wire_arena_destroy(&(*router)->arena);
+    free(*router);
+    *router = NULL;
+}
+
+void *router_socket(Router *router)
+{
+    return router->socket;
+}
+
+const char *router_endpoint(const Router *router)
+{
+    return router->endpoint;
+}
+
+/* Reads the routing id in front of a message; 0 when it is not one that libzmq gave. */
+static uint32_t read_link(zmq_msg_t *frame)
+{
+    const uint8_t *id = zmq_msg_data(frame);
+    if (zmq_msg_size(frame) != ROUTING_ID_BYTES || id[0] != 0)
+        return 0;
+    return (uint32_t)id[1] << 24 | (uint32_t)id[2] << 16 | (uint32_t)id[3] << 8 | id[4];
+}
+
+/* Reads and drops the parts that follow. */
+static void drop_parts(void *socket, zmq_msg_t *last)
+{
+    while (zmq_msg_more(last)) {
+        zmq_msg_close(last);
+        zmq_msg_init(last);
+        if (zmq_msg_recv(last, socket, ZMQ_DONTWAIT) < 0)
+            break;
+    }
+}
+
+int router_receive(Router *router, const WireLimits *limits, uint32_t *link, Message *message,
+                   Err *err)
+{
+    zmq_msg_t frame;
+    *link = 0;
+    zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, router->socket, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&frame);
+        return ERR_MISSING;
+    }
+    *link = read_link(&frame);
+    int code = err_set(err, ERR_FORMAT, "a message has one part");
+    if (zmq_msg_more(&frame)) {
+        zmq_msg_close(&frame);
+        zmq_msg_init(&frame);
+        if (zmq_msg_recv(&frame, router->socket, ZMQ_DONTWAIT) >= 0 && !zmq_msg_more(&frame))
+            code = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame), limits, router->arena,
+                               message, err);
+        drop_parts(router->socket, &frame);
+    }
+    zmq_msg_close(&frame);
+    return code;
+}
+
+int router_send(Router *router, uint32_t link, const Message *message)
+{
+    uint8_t id[ROUTING_ID_BYTES] = {0, (uint8_t)(link >> 24), (uint8_t)(link >> 16),
+                                    (uint8_t)(link >> 8), (uint8_t)link};
+    zmq_msg_t frame;
+    if (zmq_msg_init_size(&frame, wire_size(message, NULL)) != 0)
+        return ERR_NOMEM;
+    wire_pack(message, NULL, zmq_msg_data(&frame));
+    if (zmq_send(router->socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
+        bool gone = zmq_errno() == EHOSTUNREACH;
+        zmq_msg_close(&frame);
+        return gone ? ERR_MISSING : ERR_OK;
+    }
+    if (zmq_msg_send(&frame, router->socket, ZMQ_DONTWAIT) < 0)
+        zmq_msg_close(&frame);
+    return ERR_OK;
+}

@@ -1,0 +1,76 @@
+#include "learner/fleet/zmq_watch.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include <zmq.h>
+
+static int is_readable(const ZmqWatch *watch)
+{
+    int events = 0;
+    size_t bytes = sizeof events;
+    zmq_getsockopt(watch->socket, ZMQ_EVENTS, &events, &bytes);
+    return events & ZMQ_POLLIN;
+}
+
+static void on_idle(uv_idle_t *handle)
+{
+    /* Its being active is all: it keeps the loop from sleeping. */
+    (void)handle;
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+    /* The check handle, which runs after this one, reads. */
+    (void)handle;
+    (void)status;
+    (void)events;
+}
+
+static void on_prepare(uv_prepare_t *handle)
+{
+    ZmqWatch *watch = handle->data;
+    if (is_readable(watch))
+        uv_idle_start(&watch->idle, on_idle);
+}
+
+static void on_check(uv_check_t *handle)
+{
+    ZmqWatch *watch = handle->data;
+    uv_idle_stop(&watch->idle);
+    if (is_readable(watch))
+        watch->readable(watch->context);
+}
+
+int zmq_watch_start(ZmqWatch *watch, uv_loop_t *loop, void *socket, void (*readable)(void *),
+                    void *context, Err *err)
+{
+    watch->socket = socket;
+    watch->readable = readable;
+    watch->context = context;
+    int fd = -1;
+    size_t bytes = sizeof fd;
+    if (zmq_getsockopt(socket, ZMQ_FD, &fd, &bytes) != 0)
+        return err_set(err, ERR_NET, "a socket cannot be watched: %s", zmq_strerror(zmq_errno()));
+    uv_poll_init(loop, &watch->poll, fd);
+    uv_prepare_init(loop, &watch->prepare);
+    uv_check_init(loop, &watch->check);
+    uv_idle_init(loop, &watch->idle);
+    watch->prepare.data = watch;
+    watch->check.data = watch;
+    uv_poll_start(&watch->poll, UV_READABLE, on_poll);
+    uv_prepare_start(&watch->prepare, on_prepare);
+    uv_check_start(&watch->check, on_check);
+    return ERR_OK;
+}
+
+void zmq_watch_close(ZmqWatch *watch)
+{
+    if (!watch->socket)
+        return;
+    uv_close((uv_handle_t *)&watch->poll, NULL);
+    uv_close((uv_handle_t *)&watch->prepare, NULL);
+    uv_close((uv_handle_t *)&watch->check, NULL);
+    uv_close((uv_handle_t *)&watch->idle, NULL);
+    watch->socket = NULL;
+}

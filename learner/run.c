@@ -1,0 +1,196 @@
+#include "learner/run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/cpu.h"
+#include "common/log.h"
+
+enum {
+    SLOTS_MIN = 64,
+    SLOTS_MAX = 1024,
+    SLOT_BYTES_BUDGET = 16 << 20,
+    /* Below this many multiply-adds, waiting for each other costs a team more than it wins. */
+    UPDATE_FLOPS_PER_THREAD = 100000000,
+};
+
+/* Threads of the trainer: what the process may use, less one for the loop and the actors, and no
+ * more than an update is worth. */
+static int default_threads(const Config *config, int obs_dim, int act_dim)
+{
+    Mlp critic;
+    if (mlp_shape(&critic, obs_dim + act_dim, config->hidden.size, config->hidden.count, 1, false,
+                  NULL) != 0)
+        return 1;
+    double flops = 20.0 * (double)mlp_num_params(&critic) * (double)config->batch;
+    int worth = (int)(flops / UPDATE_FLOPS_PER_THREAD);
+    int usable = cpu_usable_count() - 1;
+    int threads = worth < usable ? worth : usable;
+    return threads > 1 ? threads : 1;
+}
+
+static DdpgConfig ddpg_config(const Config *config, int obs_dim, int act_dim)
+{
+    DdpgConfig ddpg = {
+        .obs_dim = obs_dim,
+        .act_dim = act_dim,
+        .num_hidden = config->hidden.count,
+        .batch = (int)config->batch,
+        .gamma = config->gamma,
+        .tau = config->tau,
+        .actor_lr = config->actor_lr,
+        .critic_lr = config->critic_lr,
+        .critic_weight_decay = config->critic_weight_decay,
+        .grad_clip = config->grad_clip,
+        .threads =
+            config->threads > 0 ? (int)config->threads : default_threads(config, obs_dim, act_dim),
+        .seed = (uint64_t)config->seed,
+    };
+    memcpy(ddpg.hidden, config->hidden.size, (size_t)config->hidden.count * sizeof(int));
+    return ddpg;
+}
+
+static uint64_t replay_rows(const Config *config, int obs_dim, int act_dim)
+{
+    int segment_steps = (int)config->segment_steps;
+    if (config->replay_capacity.steps > 0)
+        return replay_rows_for_steps((uint64_t)config->replay_capacity.steps, segment_steps);
+    uint64_t rows = (uint64_t)config->replay_capacity.bytes / replay_bytes(1, obs_dim, act_dim);
+    uint64_t least = 2 * (uint64_t)segment_steps + (uint64_t)config->batch;
+    return rows > least ? rows : least;
+}
+
+int run_reserve(Run *run, int obs_dim, int act_dim, Err *err)
+{
+    if (run->reserved) {
+        if (run->replay.obs_dim == obs_dim && run->replay.act_dim == act_dim)
+            return ERR_OK;
+        return err_set(err, ERR_SPEC, "the run has obs_dim %d and act_dim %d, not %d and %d",
+                       run->replay.obs_dim, run->replay.act_dim, obs_dim, act_dim);
+    }
+    DdpgConfig config = ddpg_config(run->config, obs_dim, act_dim);
+    int code =
+        replay_new(&run->replay, replay_rows(run->config, obs_dim, act_dim), obs_dim, act_dim, err);
+    if (code == 0)
+        code = ddpg_new(&config, &run->ddpg, err);
+    run->state = run->dir->run;
+    if (code == 0 && run->dir->has_checkpoint)
+        code = checkpoint_read(run->dir->checkpoint, ddpg_state(run->ddpg), &run->state, err);
+    if (code != 0) {
+        ddpg_destroy(&run->ddpg);
+        replay_destroy(&run->replay);
+        return code;
+    }
+    run->reserved = true;
+    log_info("replay: %llu rows, %.1f MiB; trainer: %d thread%s",
+             (unsigned long long)run->replay.capacity,
+             (double)replay_bytes(run->replay.capacity, obs_dim, act_dim) / (1024.0 * 1024.0),
+             config.threads, config.threads == 1 ? "" : "s");
+    return ERR_OK;
+}
+
+static int complete_configuration(Run *run, const Spec *spec, Err *err)
+{
+    int code = config_apply_preset(run->config, spec->name, err);
+    if (code == 0)
+        code = config_check(run->config, err);
+    if (code == 0)
+        code = run_dir_write_config(run->dir, run->config, err);
+    return code;
+}
+
+static void set_state(Run *run, const Spec *spec)
+{
+    run->state.spec = *spec;
+    run->state.seed = (uint64_t)run->config->seed;
+    char *yaml = NULL;
+    if (config_to_yaml(run->config, true, &yaml, NULL) == 0)
+        snprintf(run->state.config_yaml, sizeof run->state.config_yaml, "%s", yaml);
+    free(yaml);
+}
+
+static uint64_t ring_slots(const Run *run, const Spec *spec)
+{
+    size_t slot_bytes =
+        segment_block_bytes(spec->obs_dim, spec->act_dim, (int)run->config->segment_steps);
+    uint64_t slots = SLOT_BYTES_BUDGET / slot_bytes;
+    if (slots < SLOTS_MIN)
+        return SLOTS_MIN;
+    return slots > SLOTS_MAX ? SLOTS_MAX : slots;
+}
+
+static void say_what_resumes(const Run *run)
+{
+    if (!run->dir->resumed)
+        return;
+    if (!run->dir->has_checkpoint) {
+        log_info("no checkpoint was written yet: the run begins again");
+        return;
+    }
+    log_info("resumed at %llu env steps and %llu updates; the replay is empty: actors act with the "
+             "restored policy, and updates wait for %lld new steps",
+             (unsigned long long)run->state.env_steps, (unsigned long long)run->state.updates,
+             (long long)run->config->warmup_env_steps);
+}
+
+int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_context, Err *err)
+{
+    CHECK(!run->begun);
+    const Config *config = run->config;
+    int code = complete_configuration(run, spec, err);
+    if (code == 0)
+        code = run_reserve(run, spec->obs_dim, spec->act_dim, err);
+    if (code != 0)
+        return code;
+    set_state(run, spec);
+    run->pacer = (Pacer){
+        .total_env_steps = (uint64_t)config->total_env_steps,
+        .warmup_env_steps = (uint64_t)config->warmup_env_steps,
+        .batch = (uint64_t)config->batch,
+        .ratio = config->updates_per_env_step,
+        .window_env_steps = (uint64_t)config->pacing_window_env_steps,
+        .env_steps_start = run->state.env_steps,
+        .updates_start = run->state.updates,
+    };
+    const Mlp *policy = &ddpg_state(run->ddpg)->actor.mlp;
+    if (exchange_new(&run->exchange, policy, ring_slots(run, spec), spec->obs_dim, spec->act_dim,
+                     (int)config->segment_steps) != 0)
+        return err_set(err, ERR_NOMEM, "out of memory for the hand-over ring");
+    atomic_store(&run->exchange.publish_interval_ms, (uint32_t)config->publish_interval_ms);
+    run->exchange.wake_loop = wake_loop;
+    run->exchange.wake_context = wake_context;
+    say_what_resumes(run);
+    TrainerSetup setup = {
+        .config = config,
+        .run_dir = run->dir->path,
+        .epoch = run->dir->epoch,
+        .resumed = run->dir->has_checkpoint,
+        .run = &run->state,
+        .pacer = run->pacer,
+        .ddpg = run->ddpg,
+        .replay = &run->replay,
+        .exchange = &run->exchange,
+    };
+    code = trainer_start(&setup, &run->trainer, err);
+    if (code != 0) {
+        exchange_destroy(&run->exchange);
+        return code;
+    }
+    run->begun = true;
+    return ERR_OK;
+}
+
+void run_end(Run *run)
+{
+    if (run->begun) {
+        exchange_request_stop(&run->exchange);
+        trainer_join(&run->trainer);
+        exchange_destroy(&run->exchange);
+    }
+    ddpg_destroy(&run->ddpg);
+    replay_destroy(&run->replay);
+    run->begun = false;
+    run->reserved = false;
+}
