@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Checks layout (clang-format), and looks for mistakes (cppcheck, clang-tidy), in our own C files.
+# Checks layout (clang-format), and looks for mistakes (shellcheck, cppcheck, clang-tidy), in our own
+# files.
 #
-#   scripts/lint.sh [BUILD_DIR]                   all three; BUILD_DIR must be configured (build-test-gcc)
-#   scripts/lint.sh format|cppcheck|tidy [BUILD_DIR]
-#   scripts/lint.sh fix                           formats all files in place
+#   scripts/lint.sh                                      all; needs build-test-gcc configured
+#   scripts/lint.sh format|shell|cppcheck|tidy [BUILD]   one; BUILD is a configured directory
+#   scripts/lint.sh fix                                  formats all files in place
 #
 # clang-tidy looks again only at files that changed, or all when a header or .clang-tidy did.
 set -euo pipefail
@@ -18,26 +19,30 @@ files() { # NAME…: our files with one of these names, one a line
 }
 
 lint_format() {
-    files '*.c' '*.h' | xargs clang-format --dry-run -Werror ||
+    files '*.c' '*.h' '*.cc' | xargs clang-format --dry-run -Werror ||
         { echo "format: run scripts/lint.sh fix" >&2 && return 1; }
+}
+
+lint_shell() {
+    shellcheck scripts/*.sh .ci/run
 }
 
 lint_cppcheck() {
     mkdir -p "$build/lint/cppcheck"
-    # cppcheck reads headers without system ones; unused functions are the linker's business.
-    cppcheck --quiet -j "$(nproc)" --std=c11 --error-exitcode=1 --inline-suppr \
+    files '*.c' | xargs cppcheck --quiet -j "$(nproc)" --std=c11 --error-exitcode=1 --inline-suppr \
         --enable=warning,performance,portability --suppress=missingIncludeSystem \
-        --cppcheck-build-dir="$build/lint/cppcheck" -D_GNU_SOURCE -I . \
-        $(files '*.c')
+        --cppcheck-build-dir="$build/lint/cppcheck" -D_GNU_SOURCE -I .
 }
 
 lint_tidy() {
     [ -e "$build/compile_commands.json" ] ||
         { echo "tidy: configure first: cmake --preset test-gcc" >&2 && return 1; }
     mkdir -p "$build/lint/tidy"
-    # Headers that are generated are made by the build; clang-tidy needs them.
     local newest
-    newest=$(ls -t .clang-tidy tests/.clang-tidy "$build/compile_commands.json" $(files '*.h' '*.def') | awk "NR == 1")
+    newest=$({
+        files '*.h' '*.def'
+        printf '%s\n' .clang-tidy tests/.clang-tidy "$build/compile_commands.json"
+    } | xargs stat -c '%Y %n' | sort -n | tail -n 1 | cut -d ' ' -f 2-)
     files '*.c' | grep -vxFf <(not_compiled) |
         xargs -P "$(nproc)" -n 1 "$0" tidy-one "$build" "$newest"
 }
@@ -59,20 +64,20 @@ tidy_one() { # BUILD NEWEST FILE
 
 check=all
 case ${1:-} in
-format | cppcheck | tidy | tidy-one | fix) check=$1 && shift ;;
+format | shell | cppcheck | tidy | tidy-one | fix) check=$1 && shift ;;
 esac
 build=${1:-build-test-gcc}
 
 case $check in
 all)
     status=0
-    for one in format cppcheck tidy; do
+    for one in format shell cppcheck tidy; do
         echo "lint: $one" >&2
         "lint_$one" || status=1
     done
     exit $status
     ;;
-fix) files '*.c' '*.h' | xargs clang-format -i ;;
+fix) files '*.c' '*.h' '*.cc' | xargs clang-format -i ;;
 tidy-one) tidy_one "$@" ;;
 *) "lint_$check" ;;
 esac

@@ -34,6 +34,7 @@ test  g++                    command:g++                checks that the plugin h
 test  clang-format           command:clang-format       lint: layout, version 14
 test  clang-tidy             command:clang-tidy         lint, version 14
 test  cppcheck               command:cppcheck           lint
+test  shellcheck             command:shellcheck         lint of the scripts
 test  python3                command:python3            checks of the tree; standard library only
 LIST
 }
@@ -97,13 +98,13 @@ if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
     mapfile -t missing < <(missing_packages "${missing[@]}")
     [ ${#missing[@]} -eq 0 ] || fail "still missing: ${missing[*]}"
 else
-    missing=0
+    found_all=yes
     while read -r set package probe purpose; do
         [[ $set =~ ^($sets)$ ]] || continue
         found "$probe" && continue
-        [ $missing -eq 1 ] || echo "scripts/setup.sh: not Debian; please install what is missing:" >&2
-        missing=1
+        [ $found_all = no ] || echo "scripts/setup.sh: not Debian; please install what is missing:" >&2
+        found_all=no
         printf '  %-34s %s (in Debian: %s)\n' "$probe" "$purpose" "$package" >&2
     done < <(packages)
-    [ $missing -eq 0 ] || exit 1
+    [ $found_all = yes ]
 fi
