@@ -120,8 +120,8 @@ const ConfigKey *config_key_nearest(const char *name, unsigned programs_wanted)
     char given[TEXT_DISTANCE_MAX];
     normalize(name, given);
     int limit = (int)strlen(given) / 3;
-    if (limit < 2)
-        limit = 2;
+    if (limit < 1)
+        limit = 1;
     const ConfigKey *nearest = NULL;
     int nearest_distance = INT_MAX;
     for (int i = 0; i < NUM_KEYS; i++) {

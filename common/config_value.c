@@ -247,6 +247,11 @@ void config_value_store(Config *config, const ConfigKey *key, const ConfigValue 
 
 static void format_real(double value, char *out)
 {
+    /* %g would write 10 as 1e+01. */
+    if (fabs(value) < 1e15 && value == floor(value)) {
+        snprintf(out, CONFIG_VALUE_TEXT_BYTES, "%.0f", value);
+        return;
+    }
     for (int digits = 1; digits <= 17; digits++) {
         snprintf(out, CONFIG_VALUE_TEXT_BYTES, "%.*g", digits, value);
         if (strtod(out, NULL) == value)

@@ -14,6 +14,9 @@ enum {
     CPUS_MAX = 1 << 16,
 };
 
+/* Version 1 writes "no limit" as the largest multiple of the page size. */
+#define V1_NO_LIMIT (INT64_C(1) << 62)
+
 /* Both kinds of files are read with the same calls; only their names differ. */
 typedef struct Controller {
     const char *v1_name; /* of the controller in /proc/self/cgroup */
@@ -100,6 +103,8 @@ static int64_t left_in(const char *directory, bool v2)
     int64_t cache = 0;
     if (!read_file_in(directory, memory.limit_file[v2], text) || !parse_amount(text, &limit) ||
         !read_file_in(directory, memory.usage_file[v2], text) || !parse_amount(text, &usage))
+        return INT64_MAX;
+    if (limit >= V1_NO_LIMIT)
         return INT64_MAX;
     if (read_file_in(directory, "memory.stat", text)) {
         for (char *line = text; line; line = strchr(line, '\n')) {
@@ -208,7 +213,7 @@ int64_t memory_left_bytes(const char *proc_cgroup, const char *cgroup_root)
 static int affinity_count(void)
 {
     /* The kernel refuses a mask that is shorter than its own. */
-    for (int cpus = 1024; cpus <= CPUS_MAX; cpus *= 2) {
+    for (size_t cpus = 1024; cpus <= CPUS_MAX; cpus *= 2) {
         cpu_set_t *set = CPU_ALLOC(cpus);
         if (!set)
             return 1;
