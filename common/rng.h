@@ -13,10 +13,9 @@ typedef enum RngUse {
     RNG_INIT = 1,    /* first parameters: a = network */
     RNG_SAMPLE = 2,  /* replay sampling: a = update number */
     RNG_RESET = 3,   /* an environment's reset seed: a = actor and incarnation, b = env, c = episode */
-    RNG_NOISE = 4,   /* exploration noise: a = actor and incarnation, b = env, c = episode */
-    RNG_WARMUP = 5,  /* uniform actions: a = actor and incarnation, b = env, c = episode */
-    RNG_EVAL = 6,    /* reset seeds of an evaluation: a = episode */
-    RNG_TEST = 7,    /* tests and benchmarks */
+    RNG_EXPLORE = 4, /* noise, uniform actions: a = actor and incarnation, b = env, c = episode */
+    RNG_EVAL = 5,    /* reset seeds of an evaluation: a = episode */
+    RNG_TEST = 6,    /* tests and benchmarks */
 } RngUse;
 
 typedef struct Rng {

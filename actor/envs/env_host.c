@@ -1,6 +1,5 @@
 #include "actor/envs/env_host.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "actor/envs/env.h"
 #include "actor/envs/env_load.h"
 #include "common/check.h"
+#include "common/text.h"
 
 _Static_assert(SPEC_NAME_MAX + 1 == POLYAK_ENV_NAME_BYTES, "a plugin's name fits into a Spec");
 _Static_assert((int)SPEC_OBS_DIM_MAX == POLYAK_ENV_OBS_DIM_MAX, "obs_dim has one limit");
@@ -37,14 +37,12 @@ typedef struct HostState {
 } HostState;
 _Static_assert(sizeof(HostState) == ENV_STATE_HOST_BYTES, "as env_host.h says");
 
-/* A plugin's words, made safe to print on one line. */
+/* What a plugin wrote into an `error`, made one line that ends. */
 static const char *words_of(char *error)
 {
     error[POLYAK_ENV_ERROR_BYTES - 1] = '\0';
-    for (char *c = error; *c; c++) {
-        if (iscntrl((unsigned char)*c))
-            *c = ' ';
-    }
+    char line[POLYAK_ENV_ERROR_BYTES];
+    strcpy(error, text_excerpt(error, line, sizeof line));
     return error[0] ? error : "it gives no reason";
 }
 

@@ -10,6 +10,7 @@
 
 #include "actor/envs/env_builtin.h"
 #include "actor/envs/env_host.h"
+#include "common/text.h"
 
 #define BUILTIN_NAME(name) #name,
 static const char *const builtin_names[] = {ENV_BUILTINS(BUILTIN_NAME) NULL};
@@ -17,50 +18,23 @@ static const char *const builtin_names[] = {ENV_BUILTINS(BUILTIN_NAME) NULL};
 #define BUILTIN_API(name) &name##_api,
 static const PolyakEnvApi *const builtin_apis[] = {ENV_BUILTINS(BUILTIN_API)};
 
-enum { NUM_BUILTINS = sizeof builtin_apis / sizeof builtin_apis[0], NAME_MAX_COMPARED = 64 };
+enum { NUM_BUILTINS = sizeof builtin_apis / sizeof builtin_apis[0] };
 
 const char *const *env_builtin_names(void)
 {
     return builtin_names;
 }
 
-static int min_int(int a, int b)
-{
-    return a < b ? a : b;
-}
-
-/* Levenshtein's distance: insertions, deletions and changes that lead from a to b. */
-static int edit_distance(const char *a, const char *b)
-{
-    int a_length = (int)strlen(a);
-    int b_length = (int)strlen(b);
-    if (a_length > NAME_MAX_COMPARED || b_length > NAME_MAX_COMPARED)
-        return INT_MAX;
-    int row[NAME_MAX_COMPARED + 1]; /* distances of a's first i letters to each beginning of b */
-    for (int j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (int i = 1; i <= a_length; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= b_length; j++) {
-            int changed = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = min_int(changed, min_int(row[j], row[j - 1]) + 1);
-        }
-    }
-    return row[b_length];
-}
-
 /* The built-in that a person may have meant: few changes away, or beginning in the same way. */
 static const char *nearest_builtin(const char *name)
 {
     const char *nearest = NULL;
-    int best = (int)strlen(name) / 3 + 2;
+    int best = (int)strnlen(name, TEXT_DISTANCE_MAX) / 3 + 2;
+    size_t length = strlen(name);
     for (int i = 0; i < NUM_BUILTINS; i++) {
-        size_t length = strlen(name);
         if (length >= 4 && strncmp(name, builtin_names[i], length) == 0)
             return builtin_names[i];
-        int distance = edit_distance(name, builtin_names[i]);
+        int distance = text_distance(name, builtin_names[i]);
         if (distance < best) {
             best = distance;
             nearest = builtin_names[i];

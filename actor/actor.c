@@ -1,0 +1,268 @@
+#include "actor/actor.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <zmq.h>
+
+#include "actor/connection.h"
+#include "actor/downlink.h"
+#include "actor/envs/env_host.h"
+#include "actor/rollout.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+enum {
+    PLACES_PER_ENV = 6, /* of the outbox: one being filled, the others on their way */
+    PLACES_MIN = 16,
+    LOOK_INTERVAL_NS = 200000, /* between two looks at the sockets while stepping */
+    WAIT_MAX_MS = 1000,
+    WAIT_LOGGED_MS = 5000, /* a wait that lasts longer is logged */
+    STOP_WAIT_MS = 1000,   /* for the last acknowledgements */
+    HELLO_BYTES = 65536,
+};
+
+typedef struct Actor {
+    EnvKind *kind;
+    const Spec *spec;
+    int num_envs;
+    Outbox outbox;    /* without places, and */
+    Rollout *rollout; /* NULL, until the first Welcome */
+    Policy policy;
+    Connection connection;
+    Downlink downlink;
+    bool configured;          /* a Welcome came */
+    int64_t looked_ns;        /* at the sockets */
+    int64_t waiting_since_ms; /* 0: it is stepping */
+    bool waiting_said;
+    char waiting_for[WIRE_TEXT_MAX + 1];
+} Actor;
+
+/* Makes outbox and environments, now that the length of a segment is known. */
+static int make_rollout(Actor *actor, int segment_steps, Err *err)
+{
+    int places = PLACES_PER_ENV * actor->num_envs;
+    if (places < PLACES_MIN)
+        places = PLACES_MIN;
+    if (outbox_new(&actor->outbox, places, actor->spec->obs_dim, actor->spec->act_dim,
+                   segment_steps) != 0)
+        return err_set(err, ERR_NOMEM, "out of memory for %d segments", places);
+    return rollout_new(actor->kind, actor->num_envs, &actor->outbox, &actor->rollout, err);
+}
+
+/* Takes the word of a new Welcome: how to act, and where the weights are. */
+static int take_welcome(Actor *actor, Err *err)
+{
+    const Uplink *uplink = &actor->connection.uplink;
+    const Welcome *welcome = &uplink->welcome;
+    int code = actor->configured ? ERR_OK : make_rollout(actor, (int)welcome->segment_steps, err);
+    if (code != 0)
+        return code;
+    /* A learner that was resumed with longer segments gets them as long as we have room for. */
+    int segment_steps = (int)welcome->segment_steps < actor->outbox.steps_max
+                            ? (int)welcome->segment_steps
+                            : actor->outbox.steps_max;
+    RolloutConfig config = {
+        .seed = welcome->seed,
+        .actor_index = welcome->actor_index,
+        .incarnation = welcome->incarnation,
+        .segment_steps = segment_steps,
+        .segment_flush_ms = (int)welcome->segment_flush_ms,
+        .explore = {(Noise)welcome->noise, welcome->sigma, welcome->ou_theta, welcome->ou_dt},
+    };
+    rollout_configure(actor->rollout, &config);
+    actor->configured = true;
+    log_info("connected to %s as actor %u", actor->connection.dealer.endpoint,
+             welcome->actor_index);
+    return downlink_open(&actor->downlink, welcome, actor->connection.dealer.endpoint,
+                         &uplink->hello.session, err);
+}
+
+/* Why no step may be taken now; NULL when one may. */
+static const char *why_not_step(const Actor *actor, int64_t now_ms)
+{
+    const Uplink *uplink = &actor->connection.uplink;
+    const Welcome *welcome = &uplink->welcome;
+    if (uplink->state != UPLINK_ACTIVE || !actor->configured)
+        return "waiting for the learner";
+    if (uplink_credit(uplink) == 0)
+        return uplink->reason[0] ? uplink->reason : "waiting for credit";
+    if (welcome->sync && !version_equal(actor->policy.version, uplink->credit_version))
+        return "lockstep: waiting for the policy of this turn";
+    if (uplink->newest.epoch != 0 && !policy_is_set(&actor->policy))
+        return "waiting for the first policy";
+    if (welcome->policy_age_s_max > 0 && policy_is_set(&actor->policy) &&
+        now_ms - actor->downlink.received_ms > (int64_t)welcome->policy_age_s_max * 1000)
+        return "the policy is too old (policy_age_s_max): waiting for a newer one";
+    if (rollout_is_blocked(actor->rollout))
+        return "the outbox is full: waiting for acknowledgements";
+    return NULL;
+}
+
+static void note_wait(Actor *actor, const char *reason, int64_t now_ms)
+{
+    if (!reason) {
+        actor->waiting_since_ms = 0;
+        actor->waiting_said = false;
+        actor->waiting_for[0] = '\0';
+        return;
+    }
+    if (actor->waiting_since_ms == 0)
+        actor->waiting_since_ms = now_ms;
+    snprintf(actor->waiting_for, sizeof actor->waiting_for, "%s", reason);
+    bool connected = actor->connection.uplink.state == UPLINK_ACTIVE;
+    if (connected && !actor->waiting_said && now_ms - actor->waiting_since_ms > WAIT_LOGGED_MS) {
+        log_info("%s", reason);
+        actor->waiting_said = true;
+    }
+}
+
+static void fill_heartbeat(Actor *actor)
+{
+    Uplink *uplink = &actor->connection.uplink;
+    uplink->status.env_steps = uplink->steps_taken;
+    uplink->status.version = actor->policy.version;
+    uplink->status.dropped_steps = actor->rollout ? rollout_dropped_steps(actor->rollout) : 0;
+    memcpy(uplink->status.waiting_for, actor->waiting_for, sizeof uplink->status.waiting_for);
+}
+
+/* One look at the sockets: messages in and out, weights in. */
+static int look(Actor *actor, int64_t now_ms, Err *err)
+{
+    Connection *connection = &actor->connection;
+    Uplink *uplink = &connection->uplink;
+    fill_heartbeat(actor);
+    int code = connection_drive(connection, now_ms, err);
+    if (code != 0)
+        return code;
+    if (connection_new_session(connection) && actor->rollout)
+        uplink_count_steps(uplink, rollout_open_steps(actor->rollout));
+    if (connection_welcomed(connection)) {
+        code = take_welcome(actor, err);
+        if (code != 0)
+            return code;
+    }
+    if (!actor->configured)
+        return ERR_OK;
+    const Version *only = uplink->welcome.sync ? &uplink->credit_version : NULL;
+    if (!only || uplink_credit(uplink) > 0)
+        downlink_poll(&actor->downlink, &actor->policy, only, now_ms);
+    downlink_chase(&actor->downlink, &actor->policy, only ? *only : uplink->newest,
+                   uplink->welcome.publish_interval_ms, now_ms);
+    return ERR_OK;
+}
+
+/* Takes steps until it is time to look at the sockets again. */
+static int step_for_a_while(Actor *actor, int64_t now_ms, Err *err)
+{
+    Uplink *uplink = &actor->connection.uplink;
+    for (;;) {
+        int steps =
+            rollout_step(actor->rollout, &actor->policy, uplink_credit(uplink), now_ms, err);
+        if (steps < 0)
+            return steps;
+        uplink_count_steps(uplink, (uint64_t)steps);
+        if (uplink_credit(uplink) == 0) {
+            /* No more steps for now: what there is may be what the learner waits for. */
+            rollout_flush(actor->rollout, now_ms, true);
+            return ERR_OK;
+        }
+        if (rollout_is_blocked(actor->rollout) || clock_ns() - actor->looked_ns > LOOK_INTERVAL_NS)
+            return ERR_OK;
+    }
+}
+
+static void wait_for_learner(Actor *actor, int64_t now_ms)
+{
+    int timeout_ms = uplink_timeout_ms(&actor->connection.uplink, now_ms);
+    if (timeout_ms > WAIT_MAX_MS)
+        timeout_ms = WAIT_MAX_MS;
+    connection_wait(&actor->connection, actor->downlink.socket, timeout_ms);
+}
+
+static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
+{
+    while (!*stop) {
+        int64_t now_ms = clock_ms();
+        actor->looked_ns = clock_ns();
+        int code = look(actor, now_ms, err);
+        if (code != 0)
+            return code;
+        if (actor->connection.uplink.state == UPLINK_FINISHED)
+            return ERR_OK;
+        /* While there is no connection, an open segment can still be filled later. */
+        if (actor->configured && actor->connection.uplink.state == UPLINK_ACTIVE)
+            rollout_flush(actor->rollout, now_ms, false);
+        const char *reason = why_not_step(actor, now_ms);
+        note_wait(actor, reason, now_ms);
+        if (reason) {
+            wait_for_learner(actor, now_ms);
+            continue;
+        }
+        code = step_for_a_while(actor, now_ms, err);
+        if (code != 0)
+            return code;
+    }
+    return err_set(err, ERR_STOPPED, "stopped");
+}
+
+/* Sends what is left, waits a moment for its acknowledgement, and says goodbye. */
+static void leave(Actor *actor, ByeReason reason)
+{
+    Uplink *uplink = &actor->connection.uplink;
+    int64_t until_ms = clock_ms() + STOP_WAIT_MS;
+    Err err;
+    if (actor->rollout)
+        rollout_flush(actor->rollout, clock_ms(), true);
+    while (uplink->state == UPLINK_ACTIVE && outbox_unacked(&actor->outbox) > 0 &&
+           clock_ms() < until_ms) {
+        if (connection_drive(&actor->connection, clock_ms(), &err) != 0)
+            return;
+        connection_wait(&actor->connection, NULL, 20);
+    }
+    Message bye = {.kind = MESSAGE_BYE, .bye = reason};
+    dealer_send(&actor->connection.dealer, &bye, &actor->connection.dims);
+}
+
+static int open_actor(Actor *actor, void *zmq_context, const Config *config, Err *err)
+{
+    actor->num_envs = (int)config->envs_per_actor;
+    actor->outbox = (Outbox){.next_sequence = 1};
+    int code = env_kind_open(config->env, config->env_options, &actor->kind, err);
+    if (code != 0)
+        return code;
+    actor->spec = env_kind_spec(actor->kind);
+    policy_init(&actor->policy, actor->num_envs);
+    code = downlink_init(&actor->downlink, zmq_context, actor->spec, err);
+    if (code != 0)
+        return code;
+    Hello hello = {.role = ROLE_ACTOR,
+                   .has_spec = true,
+                   .spec = *actor->spec,
+                   .num_envs = (uint32_t)actor->num_envs};
+    connection_name(config, hello.name);
+    return connection_open(&actor->connection, zmq_context, config, &hello, &actor->outbox,
+                           HELLO_BYTES, err);
+}
+
+int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)
+{
+    static Actor actor;
+    memset(&actor, 0, sizeof actor);
+    void *zmq_context = zmq_ctx_new();
+    if (!zmq_context)
+        return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
+    int code = open_actor(&actor, zmq_context, config, err);
+    if (code == 0) {
+        code = act(&actor, stop, err);
+        leave(&actor, code == 0 ? BYE_FINISHED : BYE_STOPPING);
+    }
+    connection_close(&actor.connection);
+    downlink_destroy(&actor.downlink);
+    zmq_ctx_term(zmq_context);
+    rollout_destroy(&actor.rollout);
+    outbox_destroy(&actor.outbox);
+    policy_destroy(&actor.policy);
+    env_kind_close(&actor.kind);
+    return code;
+}

@@ -1,0 +1,16 @@
+/* The actor process: rollout_step → uplink → downlink, again and again. And the evaluator, which is
+ * the same process without noise and without steps to send. */
+#ifndef POLYAK_ACTOR_ACTOR_H
+#define POLYAK_ACTOR_ACTOR_H
+
+#include <signal.h>
+
+#include "common/config.h"
+#include "common/err.h"
+
+/* Runs until the learner says that the run is finished (0), until *stop is set (ERR_STOPPED), or
+ * until something fails. ERR_USAGE is for a person to mend on the command line. */
+int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err);
+int evaluator_run(const Config *config, const volatile sig_atomic_t *stop, Err *err);
+
+#endif

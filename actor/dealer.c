@@ -1,0 +1,136 @@
+#include "actor/dealer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <zmq.h>
+
+#include "common/fs.h"
+
+enum {
+    ARENA_BYTES_MIN = 1 << 16,
+    QUEUE_MESSAGES = 1024,
+    CONNECT_TIMEOUT_MS = 2000,
+    RECONNECT_MS = 100,
+    RECONNECT_MAX_MS = 2000,
+    HANDSHAKE_MS = 2000,
+};
+
+/* Reads the endpoint to dial now: the flag itself, or the first word of the file that it names. */
+static int find_endpoint(Dealer *dealer, Err *err)
+{
+    const char *source = dealer->connect;
+    if (source[0] != '@') {
+        int bytes = snprintf(dealer->endpoint, sizeof dealer->endpoint, "%s", source);
+        if ((size_t)bytes >= sizeof dealer->endpoint)
+            return err_set(err, ERR_USAGE, "--connect is longer than %d bytes", WIRE_ENDPOINT_MAX);
+        return ERR_OK;
+    }
+    char *text = NULL;
+    size_t bytes = 0;
+    if (!fs_exists(source + 1))
+        return err_set(err, ERR_MISSING, "%s is not there yet", source + 1);
+    int code = fs_read_file(source + 1, WIRE_ENDPOINT_MAX, &text, &bytes, err);
+    if (code != 0)
+        return code;
+    size_t length = strcspn(text, " \t\r\n");
+    if (length == 0)
+        code = err_set(err, ERR_MISSING, "%s is empty", source + 1);
+    else
+        snprintf(dealer->endpoint, sizeof dealer->endpoint, "%.*s", (int)length, text);
+    free(text);
+    return code;
+}
+
+int dealer_init(Dealer *dealer, void *zmq_context, const char *connect, size_t message_bytes_max,
+                Err *err)
+{
+    *dealer = (Dealer){.zmq_context = zmq_context, .connect = connect};
+    if (connect[0] == '\0' || strcmp(connect, "@") == 0)
+        return err_set(err, ERR_USAGE,
+                       "--connect is empty: write tcp://HOST:PORT, ipc://PATH or "
+                       "@FILE");
+    dealer->arena = wire_arena_new(2 * message_bytes_max + ARENA_BYTES_MIN);
+    return dealer->arena ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
+}
+
+void dealer_destroy(Dealer *dealer)
+{
+    if (dealer->socket)
+        zmq_close(dealer->socket);
+    dealer->socket = NULL;
+    wire_arena_destroy(&dealer->arena);
+}
+
+static void set_option(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+int dealer_open(Dealer *dealer, Err *err)
+{
+    if (dealer->socket)
+        zmq_close(dealer->socket);
+    dealer->socket = NULL;
+    int code = find_endpoint(dealer, err);
+    if (code != 0)
+        return code;
+    void *socket = zmq_socket(dealer->zmq_context, ZMQ_DEALER);
+    if (!socket)
+        return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
+    set_option(socket, ZMQ_LINGER, 0);
+    set_option(socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
+    set_option(socket, ZMQ_RCVHWM, QUEUE_MESSAGES);
+    set_option(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS);
+    set_option(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    set_option(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+    set_option(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    if (zmq_connect(socket, dealer->endpoint) != 0) {
+        int reason = zmq_errno();
+        zmq_close(socket);
+        return err_set(err, reason == ENOMEM ? ERR_NOMEM : ERR_USAGE,
+                       "--connect %s cannot be dialled (%s): write tcp://HOST:PORT or ipc://PATH",
+                       dealer->endpoint, zmq_strerror(reason));
+    }
+    dealer->socket = socket;
+    return ERR_OK;
+}
+
+int dealer_send(Dealer *dealer, const Message *message, const WireLimits *dims)
+{
+    zmq_msg_t frame;
+    if (!dealer->socket)
+        return ERR_MISSING;
+    if (zmq_msg_init_size(&frame, wire_size(message, dims)) != 0)
+        return ERR_NOMEM;
+    wire_pack(message, dims, zmq_msg_data(&frame));
+    if (zmq_msg_send(&frame, dealer->socket, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&frame);
+        return ERR_FULL;
+    }
+    return ERR_OK;
+}
+
+void dealer_linger(Dealer *dealer, int linger_ms)
+{
+    if (dealer->socket)
+        set_option(dealer->socket, ZMQ_LINGER, linger_ms);
+}
+
+int dealer_receive(Dealer *dealer, Message *message, Err *err)
+{
+    zmq_msg_t frame;
+    if (!dealer->socket)
+        return ERR_MISSING;
+    zmq_msg_init(&frame);
+    int code = ERR_MISSING;
+    if (zmq_msg_recv(&frame, dealer->socket, ZMQ_DONTWAIT) >= 0) {
+        static const WireLimits no_segments = {0, 0, 0};
+        code = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame), &no_segments, dealer->arena,
+                           message, err);
+    }
+    zmq_msg_close(&frame);
+    return code;
+}

@@ -1,0 +1,36 @@
+/* The actor's uplink socket: a DEALER, made anew for every connection. Owned by the actor's one
+ * thread. */
+#ifndef POLYAK_ACTOR_DEALER_H
+#define POLYAK_ACTOR_DEALER_H
+
+#include "common/err.h"
+#include "proto/wire.h"
+
+typedef struct Dealer {
+    void *zmq_context;
+    void *socket; /* NULL: none */
+    WireArena *arena;
+    const char *connect;                  /* an endpoint, or @FILE */
+    char endpoint[WIRE_ENDPOINT_MAX + 1]; /* that was dialled last */
+} Dealer;
+
+/* `connect` is borrowed. ERR_USAGE when it can be no endpoint, ERR_NOMEM. */
+int dealer_init(Dealer *dealer, void *zmq_context, const char *connect, size_t message_bytes_max,
+                Err *err);
+void dealer_destroy(Dealer *dealer);
+
+/* Closes the socket, and dials again with a new one; @FILE is read again. ERR_MISSING when the file
+ * is not there yet, ERR_USAGE, ERR_NET. */
+int dealer_open(Dealer *dealer, Err *err);
+
+/* ERR_FULL when the socket's queue is full: nothing was sent. */
+int dealer_send(Dealer *dealer, const Message *message, const WireLimits *dims);
+
+/* Lets what is queued go out for up to linger_ms when the socket is closed: for the last Bye. */
+void dealer_linger(Dealer *dealer, int linger_ms);
+
+/* The next message, or ERR_MISSING; ERR_FORMAT and the like for one that cannot be read. What it
+ * points to lives until the next call. */
+int dealer_receive(Dealer *dealer, Message *message, Err *err);
+
+#endif

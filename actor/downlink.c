@@ -1,0 +1,157 @@
+#include "actor/downlink.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <zmq.h>
+
+#include "common/log.h"
+
+enum {
+    ARENA_BYTES = 1 << 20, /* at first: see unpack() */
+    FRAMES_IN_PIPE = 2,
+    CONNECT_TIMEOUT_MS = 2000,
+    RECONNECT_MS = 100,
+    RECONNECT_MAX_MS = 2000,
+    HANDSHAKE_MS = 2000,
+    CHASE_MS_MIN = 200,
+};
+
+/* Weights are as large as the policy is, which the learner decides; this is the limit. */
+static const int64_t weights_bytes_max = INT64_C(512) << 20;
+
+int downlink_init(Downlink *downlink, void *zmq_context, const Spec *spec, Err *err)
+{
+    *downlink = (Downlink){.zmq_context = zmq_context, .spec = spec};
+    downlink->arena = wire_arena_new(ARENA_BYTES);
+    return downlink->arena ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
+}
+
+void downlink_destroy(Downlink *downlink)
+{
+    if (downlink->socket)
+        zmq_close(downlink->socket);
+    downlink->socket = NULL;
+    wire_arena_destroy(&downlink->arena);
+}
+
+static int find_endpoint(const Welcome *welcome, const char *dialled,
+                         char endpoint[WIRE_ENDPOINT_MAX + 1], Err *err)
+{
+    if (welcome->weights_endpoint[0] != '\0') {
+        snprintf(endpoint, WIRE_ENDPOINT_MAX + 1, "%s", welcome->weights_endpoint);
+        return ERR_OK;
+    }
+    const char *colon = strrchr(dialled, ':');
+    if (!colon || strncmp(dialled, "tcp://", 6) != 0 || welcome->weights_port == 0)
+        return err_set(err, ERR_USAGE,
+                       "the learner does not say where its weights are: give it --advertise");
+    int bytes = snprintf(endpoint, WIRE_ENDPOINT_MAX + 1, "%.*s:%u", (int)(colon - dialled),
+                         dialled, welcome->weights_port);
+    return bytes <= WIRE_ENDPOINT_MAX ? ERR_OK : err_set(err, ERR_USAGE, "--connect is too long");
+}
+
+static void set_option(void *socket, int option, int value)
+{
+    zmq_setsockopt(socket, option, &value, sizeof value);
+}
+
+int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialled,
+                  const Session *session, Err *err)
+{
+    char endpoint[WIRE_ENDPOINT_MAX + 1];
+    uint8_t topic[WIRE_TOPIC_MAX] = {'J'};
+    memcpy(topic + 1, session->id, sizeof session->id);
+    int code = find_endpoint(welcome, dialled, endpoint, err);
+    if (code != 0)
+        return code;
+    downlink->behind_ms = 0;
+    if (downlink->socket && strcmp(endpoint, downlink->endpoint) == 0 &&
+        memcmp(topic, downlink->join_topic, sizeof topic) == 0)
+        return ERR_OK;
+    if (downlink->socket)
+        zmq_close(downlink->socket);
+    downlink->socket = zmq_socket(downlink->zmq_context, ZMQ_SUB);
+    if (!downlink->socket)
+        return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
+    set_option(downlink->socket, ZMQ_LINGER, 0);
+    set_option(downlink->socket, ZMQ_RCVHWM, FRAMES_IN_PIPE);
+    set_option(downlink->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS);
+    set_option(downlink->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+    set_option(downlink->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+    set_option(downlink->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    zmq_setsockopt(downlink->socket, ZMQ_MAXMSGSIZE, &weights_bytes_max, sizeof weights_bytes_max);
+    zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, "W", 1);
+    zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, topic, sizeof topic);
+    memcpy(downlink->endpoint, endpoint, sizeof endpoint);
+    memcpy(downlink->join_topic, topic, sizeof topic);
+    if (zmq_connect(downlink->socket, endpoint) != 0)
+        return err_set(err, ERR_NET, "the weights at %s cannot be dialled: %s", endpoint,
+                       zmq_strerror(zmq_errno()));
+    return ERR_OK;
+}
+
+/* Decodes a frame; the arena grows to the size of the policy once. */
+static int unpack(Downlink *downlink, zmq_msg_t *frame, Weights *weights, Err *err)
+{
+    const uint8_t *data = zmq_msg_data(frame);
+    size_t bytes = zmq_msg_size(frame);
+    int code = wire_weights_unpack(data, bytes, downlink->arena, weights, err);
+    if (code != ERR_NOMEM)
+        return code;
+    WireArena *larger = wire_arena_new(2 * bytes + ARENA_BYTES);
+    if (!larger)
+        return code;
+    wire_arena_destroy(&downlink->arena);
+    downlink->arena = larger;
+    return wire_weights_unpack(data, bytes, downlink->arena, weights, err);
+}
+
+void downlink_poll(Downlink *downlink, Policy *policy, const Version *only, int64_t now_ms)
+{
+    if (!downlink->socket)
+        return;
+    zmq_msg_t newest;
+    zmq_msg_t next;
+    bool any = false;
+    zmq_msg_init(&newest);
+    zmq_msg_init(&next);
+    while (zmq_msg_recv(&next, downlink->socket, ZMQ_DONTWAIT) >= 0) {
+        zmq_msg_move(&newest, &next);
+        any = true;
+    }
+    zmq_msg_close(&next);
+    Weights weights;
+    Err err;
+    if (any && unpack(downlink, &newest, &weights, &err) != 0) {
+        log_warn("weights that cannot be read are left out: %s", err.text);
+        any = false;
+    }
+    if (any) {
+        downlink->received_ms = now_ms;
+        bool wanted = only ? version_equal(weights.version, *only)
+                           : version_is_newer(weights.version, policy->version);
+        if (wanted && policy_set(policy, &weights, downlink->spec, &err) != 0)
+            log_warn("weights are left out: %s", err.text);
+    }
+    zmq_msg_close(&newest);
+}
+
+void downlink_chase(Downlink *downlink, const Policy *policy, Version newest,
+                    uint32_t publish_interval_ms, int64_t now_ms)
+{
+    if (!downlink->socket || !version_is_newer(newest, policy->version)) {
+        downlink->behind_ms = 0;
+        return;
+    }
+    int64_t patience_ms = publish_interval_ms > CHASE_MS_MIN ? publish_interval_ms : CHASE_MS_MIN;
+    if (downlink->behind_ms == 0) {
+        downlink->behind_ms = now_ms;
+    } else if (now_ms - downlink->behind_ms > patience_ms) {
+        downlink->behind_ms = now_ms;
+        zmq_setsockopt(downlink->socket, ZMQ_UNSUBSCRIBE, downlink->join_topic,
+                       sizeof downlink->join_topic);
+        zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, downlink->join_topic,
+                       sizeof downlink->join_topic);
+    }
+}

@@ -1,0 +1,131 @@
+/* The evaluator: runs policies without noise when the learner asks, and tells how they did. */
+#include <stdio.h>
+#include <string.h>
+
+#include <zmq.h>
+
+#include "actor/actor.h"
+#include "actor/connection.h"
+#include "actor/envs/env_host.h"
+#include "actor/evaluate.h"
+#include "actor/policy.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+enum {
+    STEPS_PER_LOOK = 64, /* between two looks at the socket */
+    WAIT_MAX_MS = 1000,
+    REQUEST_BYTES_MAX = 64 << 20,
+};
+
+typedef struct Evaluator {
+    EnvKind *kind;
+    Env *env;
+    Connection connection;
+    Policy policy; /* of the request in work */
+    Evaluation *evaluation;
+    uint64_t eval_id;
+    Err err; /* of a request that could not be begun */
+} Evaluator;
+
+static void begin(Evaluator *evaluator, const EvalRequest *request)
+{
+    evaluation_destroy(&evaluator->evaluation);
+    Weights weights = {request->version, request->mlp, request->params};
+    const Spec *spec = env_kind_spec(evaluator->kind);
+    evaluator->eval_id = request->eval_id;
+    if (policy_set(&evaluator->policy, &weights, spec, &evaluator->err) != 0 ||
+        evaluation_new(evaluator->env, spec, &evaluator->policy.mlp, evaluator->policy.params,
+                       (int)request->episodes, request->seed, &evaluator->evaluation,
+                       &evaluator->err) != 0)
+        log_error("an evaluation cannot be done: %s", evaluator->err.text);
+}
+
+static void on_message(void *context, const Message *message)
+{
+    if (message->kind == MESSAGE_EVAL_REQUEST)
+        begin(context, &message->eval_request);
+}
+
+static void send_result(Evaluator *evaluator)
+{
+    EvaluationResult result = evaluation_result(evaluator->evaluation);
+    Message message = {.kind = MESSAGE_EVAL_RESULT,
+                       .eval_result = {.eval_id = evaluator->eval_id,
+                                       .episodes = (uint32_t)result.episodes,
+                                       .return_mean = result.return_mean,
+                                       .return_std = result.return_std,
+                                       .length_mean = result.length_mean}};
+    dealer_send(&evaluator->connection.dealer, &message, &evaluator->connection.dims);
+    uplink_said(&evaluator->connection.uplink, clock_ms());
+    evaluation_destroy(&evaluator->evaluation);
+}
+
+static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err *err)
+{
+    Connection *connection = &evaluator->connection;
+    while (!*stop) {
+        int64_t now_ms = clock_ms();
+        int code = connection_drive(connection, now_ms, err);
+        if (code != 0)
+            return code;
+        if (connection->uplink.state == UPLINK_FINISHED)
+            return ERR_OK;
+        if (connection_welcomed(connection)) {
+            /* A new connection: what was asked on the old one is given to somebody again. */
+            log_info("connected to %s as an evaluator", connection->dealer.endpoint);
+            evaluation_destroy(&evaluator->evaluation);
+        }
+        if (!evaluator->evaluation) {
+            int timeout_ms = uplink_timeout_ms(&connection->uplink, now_ms);
+            connection_wait(connection, NULL, timeout_ms < WAIT_MAX_MS ? timeout_ms : WAIT_MAX_MS);
+            continue;
+        }
+        bool done = false;
+        code = evaluation_advance(evaluator->evaluation, STEPS_PER_LOOK, &done, err);
+        if (code != 0)
+            return code;
+        if (done)
+            send_result(evaluator);
+    }
+    return err_set(err, ERR_STOPPED, "stopped");
+}
+
+static int open_evaluator(Evaluator *evaluator, void *zmq_context, const Config *config, Err *err)
+{
+    int code = env_kind_open(config->env, config->env_options, &evaluator->kind, err);
+    if (code == 0)
+        code = env_new(evaluator->kind, &evaluator->env, err);
+    if (code != 0)
+        return code;
+    policy_init(&evaluator->policy, 1);
+    Hello hello = {
+        .role = ROLE_EVALUATOR, .has_spec = true, .spec = *env_kind_spec(evaluator->kind)};
+    connection_name(config, hello.name);
+    evaluator->connection.on_message = on_message;
+    evaluator->connection.context = evaluator;
+    return connection_open(&evaluator->connection, zmq_context, config, &hello, NULL,
+                           REQUEST_BYTES_MAX, err);
+}
+
+int evaluator_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)
+{
+    static Evaluator evaluator;
+    memset(&evaluator, 0, sizeof evaluator);
+    void *zmq_context = zmq_ctx_new();
+    if (!zmq_context)
+        return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
+    int code = open_evaluator(&evaluator, zmq_context, config, err);
+    if (code == 0) {
+        code = evaluate(&evaluator, stop, err);
+        Message bye = {.kind = MESSAGE_BYE, .bye = code == 0 ? BYE_FINISHED : BYE_STOPPING};
+        dealer_send(&evaluator.connection.dealer, &bye, &evaluator.connection.dims);
+    }
+    evaluation_destroy(&evaluator.evaluation);
+    connection_close(&evaluator.connection);
+    zmq_ctx_term(zmq_context);
+    policy_destroy(&evaluator.policy);
+    env_destroy(&evaluator.env);
+    env_kind_close(&evaluator.kind);
+    return code;
+}

@@ -1,0 +1,63 @@
+/* polyak-actor: steps environments with a noisy copy of the policy and streams what it saw to the
+ * learner; or, as an evaluator, runs policies without noise when the learner asks. */
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "actor/actor.h"
+#include "common/config.h"
+#include "common/fpu.h"
+#include "common/kernels.h"
+#include "common/log.h"
+#include "common/parent.h"
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int number)
+{
+    stop_signal = number;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: waits end early */
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    log_set_name("actor");
+    if (!parent_follow())
+        return 1;
+    Err err = {""};
+    static Config config;
+    bool done = false;
+    config_init(&config);
+    int code = config_parse_args(&config, CONFIG_ACTOR, "polyak-actor",
+                                 "Step environments for a learner.", argc, argv, &done, &err);
+    if (code == 0 && done)
+        return 0;
+    if (code == 0 && config.env[0] == '\0')
+        code = err_set(&err, ERR_USAGE, "--env is missing: name an environment or a plugin");
+    if (code == 0 && config.name[0] != '\0')
+        log_set_name(config.name);
+    if (code == 0)
+        code = kernels_init(&err);
+    fpu_flush_denormals();
+    if (code == 0) {
+        catch_signals();
+        code = config.role == ACTOR_ROLE_EVALUATOR ? evaluator_run(&config, &stop_signal, &err)
+                                                   : actor_run(&config, &stop_signal, &err);
+    }
+    if (code == ERR_STOPPED) {
+        /* Ended by a signal, and in order: let the caller see that signal. */
+        signal(stop_signal, SIG_DFL);
+        raise(stop_signal);
+    }
+    if (code != 0)
+        log_error("%s", err.text);
+    if (code == ERR_USAGE || code == ERR_VERSION)
+        return 2;
+    return code == 0 ? 0 : 1;
+}

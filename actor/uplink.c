@@ -1,0 +1,231 @@
+#include "actor/uplink.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    HELLO_TIMEOUT_MS = 3000, /* an unanswered Hello is said again on a new socket */
+    LOST_AFTER_HEARTBEATS = 3,
+    RETRY_FULL_MS = 2000, /* a learner that is full, or has no run yet, is asked again */
+    RETRY_MS = 100,
+    DEFAULT_HEARTBEAT_MS = 1000, /* before the first Welcome */
+};
+
+static void reconnect(Uplink *uplink, int64_t now_ms, int delay_ms)
+{
+    if (uplink->state == UPLINK_ACTIVE)
+        uplink->lost_ms = now_ms;
+    uplink->state = UPLINK_CONNECTING;
+    uplink->socket_wanted = true;
+    uplink->hello_due = false;
+    uplink->retry_ms = now_ms + delay_ms;
+}
+
+void uplink_start(Uplink *uplink, const Hello *hello, Outbox *outbox, const Session *session,
+                  int64_t now_ms)
+{
+    memset(uplink, 0, sizeof *uplink);
+    uplink->hello = *hello;
+    uplink->hello.protocol_version = WIRE_PROTOCOL_VERSION;
+    uplink->hello.session = *session;
+    uplink->outbox = outbox;
+    uplink->sessions = 1;
+    uplink->lost_ms = now_ms;
+    uplink->welcome.heartbeat_interval_ms = DEFAULT_HEARTBEAT_MS;
+    reconnect(uplink, now_ms, 0);
+}
+
+static int64_t silence_allowed_ms(const Uplink *uplink)
+{
+    if (uplink->state == UPLINK_CONNECTING)
+        return HELLO_TIMEOUT_MS;
+    return (int64_t)LOST_AFTER_HEARTBEATS * uplink->welcome.heartbeat_interval_ms;
+}
+
+/* What the present connection has to send. */
+static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
+{
+    if (uplink->hello_due) {
+        uplink->hello_due = false;
+        uplink->hello.oldest_unacked = uplink->outbox ? uplink->outbox->acked_sequence + 1 : 1;
+        message->kind = MESSAGE_HELLO;
+        message->hello = uplink->hello;
+        return true;
+    }
+    if (uplink->state != UPLINK_ACTIVE)
+        return false;
+    const Segment *segment =
+        uplink->outbox ? outbox_next(uplink->outbox, uplink->send_limit_sequence) : NULL;
+    if (segment) {
+        message->kind = MESSAGE_SEGMENT;
+        message->segment = *segment;
+        return true;
+    }
+    if (uplink->heartbeat_due ||
+        now_ms - uplink->said_ms >= uplink->welcome.heartbeat_interval_ms) {
+        uplink->heartbeat_due = false;
+        message->kind = MESSAGE_HEARTBEAT;
+        message->heartbeat = uplink->status;
+        return true;
+    }
+    if (uplink->bye_due) {
+        uplink->bye_due = false;
+        message->kind = MESSAGE_BYE;
+        message->bye = uplink->bye;
+        return true;
+    }
+    return false;
+}
+
+UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message)
+{
+    if (uplink->state == UPLINK_FINISHED || uplink->state == UPLINK_REFUSED)
+        return UPLINK_NOTHING;
+    if (!uplink->socket_wanted && now_ms - uplink->heard_ms > silence_allowed_ms(uplink))
+        reconnect(uplink, now_ms, 0);
+    if (uplink->socket_wanted) {
+        if (now_ms < uplink->retry_ms)
+            return UPLINK_NOTHING;
+        uplink->socket_wanted = false;
+        uplink->hello_due = true;
+        uplink->heard_ms = now_ms;
+        return UPLINK_OPEN;
+    }
+    if (!next_message(uplink, now_ms, message))
+        return UPLINK_NOTHING;
+    uplink->said_ms = now_ms;
+    return UPLINK_SEND;
+}
+
+static void take_welcome(Uplink *uplink, const Welcome *welcome)
+{
+    if (uplink->state != UPLINK_CONNECTING)
+        return;
+    uplink->state = UPLINK_ACTIVE;
+    uplink->welcome = *welcome;
+    uplink->welcomes++;
+    uplink->send_limit_sequence = welcome->send_limit_sequence;
+    uplink->step_limit = welcome->step_limit;
+    uplink->newest = welcome->newest;
+    uplink->credit_version = welcome->newest;
+    uplink->reason[0] = '\0';
+    if (uplink->outbox) {
+        outbox_acknowledge(uplink->outbox, welcome->acked_sequence);
+        outbox_rewind(uplink->outbox);
+    }
+}
+
+static void take_ack(Uplink *uplink, const Ack *ack)
+{
+    if (uplink->state != UPLINK_ACTIVE)
+        return;
+    if (uplink->outbox)
+        outbox_acknowledge(uplink->outbox, ack->acked_sequence);
+    if (ack->send_limit_sequence > uplink->send_limit_sequence)
+        uplink->send_limit_sequence = ack->send_limit_sequence;
+    if (ack->step_limit > uplink->step_limit) {
+        uplink->step_limit = ack->step_limit;
+        uplink->credit_version = ack->newest;
+    }
+    uplink->newest = ack->newest;
+    memcpy(uplink->reason, ack->reason, sizeof uplink->reason);
+}
+
+/* The learner does not know our session any more: a new one begins. What was sent and not
+ * acknowledged is counted as lost. */
+static void begin_session(Uplink *uplink, const Session *fresh_session)
+{
+    uplink->hello.session = *fresh_session;
+    uplink->sessions++;
+    uplink->steps_taken = 0;
+    uplink->step_limit = 0;
+    uplink->send_limit_sequence = 0;
+    if (!uplink->outbox)
+        return;
+    uplink->lost_segments += outbox_restart(uplink->outbox, &uplink->lost_steps);
+    uplink->steps_taken = outbox_unacked_steps(uplink->outbox);
+}
+
+static void take_reject(Uplink *uplink, const Reject *reject, const Session *fresh_session,
+                        int64_t now_ms)
+{
+    snprintf(uplink->refusal, sizeof uplink->refusal, "%s", reject->text);
+    switch (reject->reason) {
+    case REJECT_HELLO_FIRST:
+        reconnect(uplink, now_ms, RETRY_MS);
+        break;
+    case REJECT_SESSION_EXPIRED:
+        begin_session(uplink, fresh_session);
+        reconnect(uplink, now_ms, 0);
+        break;
+    case REJECT_FULL:
+        reconnect(uplink, now_ms, RETRY_FULL_MS);
+        break;
+    default:
+        uplink->state = UPLINK_REFUSED;
+        break;
+    }
+}
+
+void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh_session,
+                    int64_t now_ms)
+{
+    if (uplink->socket_wanted || uplink->state == UPLINK_FINISHED ||
+        uplink->state == UPLINK_REFUSED)
+        return;
+    uplink->heard_ms = now_ms;
+    switch (message->kind) {
+    case MESSAGE_WELCOME:
+        take_welcome(uplink, &message->welcome);
+        break;
+    case MESSAGE_ACK:
+        take_ack(uplink, &message->ack);
+        break;
+    case MESSAGE_REJECT:
+        take_reject(uplink, &message->reject, fresh_session, now_ms);
+        break;
+    case MESSAGE_BYE:
+        if (message->bye == BYE_FINISHED)
+            uplink->state = UPLINK_FINISHED;
+        else
+            reconnect(uplink, now_ms, RETRY_MS);
+        break;
+    default:
+        break;
+    }
+}
+
+void uplink_say_bye(Uplink *uplink, ByeReason reason)
+{
+    uplink->bye = reason;
+    uplink->bye_due = true;
+}
+
+void uplink_said(Uplink *uplink, int64_t now_ms)
+{
+    uplink->said_ms = now_ms;
+}
+
+uint64_t uplink_credit(const Uplink *uplink)
+{
+    if (uplink->state != UPLINK_ACTIVE || uplink->step_limit <= uplink->steps_taken)
+        return 0;
+    return uplink->step_limit - uplink->steps_taken;
+}
+
+void uplink_count_steps(Uplink *uplink, uint64_t steps)
+{
+    uplink->steps_taken += steps;
+}
+
+int uplink_timeout_ms(const Uplink *uplink, int64_t now_ms)
+{
+    int64_t due_ms = now_ms + HELLO_TIMEOUT_MS;
+    if (uplink->socket_wanted)
+        due_ms = uplink->retry_ms;
+    else if (uplink->state == UPLINK_ACTIVE)
+        due_ms = uplink->said_ms + uplink->welcome.heartbeat_interval_ms;
+    else
+        due_ms = uplink->heard_ms + HELLO_TIMEOUT_MS + 1;
+    return due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
+}

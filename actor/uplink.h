@@ -1,0 +1,83 @@
+/* The uplink: an actor's (or evaluator's) side of the protocol (docs/wire.md). Pure logic: it is
+ * handed messages and the time, and says what to do next, so a simulator can run it without
+ * sockets. Owned by the actor's one thread.
+ *
+ * Every connection is a new socket whose first message is Hello. Steps may be taken only while
+ * uplink_credit() is positive, and segments leave only within the learner's send limit; so nothing
+ * that was stepped is ever without a place. */
+#ifndef POLYAK_ACTOR_UPLINK_H
+#define POLYAK_ACTOR_UPLINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "actor/outbox.h"
+#include "proto/wire.h"
+
+typedef enum UplinkState {
+    UPLINK_CONNECTING, /* Hello is said, Welcome did not come */
+    UPLINK_ACTIVE,
+    UPLINK_FINISHED, /* the learner said that the run is done */
+    UPLINK_REFUSED,  /* for good; `refusal` says why */
+} UplinkState;
+
+/* What the caller has to do now. */
+typedef enum UplinkAction {
+    UPLINK_NOTHING,
+    UPLINK_OPEN, /* close the socket, open a new one; uplink_next() then gives the Hello */
+    UPLINK_SEND, /* send the message */
+} UplinkAction;
+
+typedef struct Uplink {
+    Hello hello;
+    Outbox *outbox; /* NULL for an evaluator */
+    UplinkState state;
+    Welcome welcome;   /* the newest; valid once `welcomes` > 0 */
+    uint64_t welcomes; /* how often we were welcomed: a change means a new connection */
+    uint64_t sessions; /* how many were begun; on a change the caller counts its open steps again */
+    bool socket_wanted;
+    bool hello_due;
+    bool heartbeat_due;
+    bool bye_due;
+    ByeReason bye;
+    int64_t heard_ms; /* when the learner was last heard, or the Hello said */
+    int64_t said_ms;  /* when we last sent anything */
+    int64_t retry_ms; /* not before */
+    int64_t lost_ms;  /* since when there is no connection */
+    uint64_t send_limit_sequence;
+    uint64_t step_limit;
+    uint64_t steps_taken; /* in this session, recorded ones */
+    uint64_t lost_segments;
+    uint64_t lost_steps;
+    Version newest;                 /* that the learner has published */
+    Version credit_version;         /* that was the newest when credit was last given: lockstep's */
+    char reason[WIRE_TEXT_MAX + 1]; /* why credit is withheld */
+    char refusal[WIRE_TEXT_MAX + 1]; /* of the newest Reject */
+    Heartbeat status;                /* kept by the caller: what heartbeats say */
+} Uplink;
+
+/* `hello` without session and oldest_unacked; `session` is fresh randomness. */
+void uplink_start(Uplink *uplink, const Hello *hello, Outbox *outbox, const Session *session,
+                  int64_t now_ms);
+
+/* What to do next; to be called until it says UPLINK_NOTHING. A message points into the outbox. */
+UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message);
+
+/* Handles a message from the learner. `fresh_session` is taken where a new session begins. */
+void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh_session,
+                    int64_t now_ms);
+
+/* An EvalResult, or a Bye: sent by the caller through this, so that it counts as a sign of life. */
+void uplink_say_bye(Uplink *uplink, ByeReason reason);
+void uplink_said(Uplink *uplink, int64_t now_ms);
+
+/* Env steps that may be taken now. */
+uint64_t uplink_credit(const Uplink *uplink);
+
+/* Steps were recorded. */
+void uplink_count_steps(Uplink *uplink, uint64_t steps);
+
+/* Milliseconds until uplink_next() may have something to do by itself. */
+int uplink_timeout_ms(const Uplink *uplink, int64_t now_ms);
+
+#endif
