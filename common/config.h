@@ -3,8 +3,8 @@
  *
  * A value comes from one of several sources, and the higher source wins whatever the order in which
  * they are read: so a preset can be applied after the flags, once the environment is known. A plain
- * value apart from that; the main thread fills it before any other thread starts, and it is constant
- * from then on. */
+ * value apart from that; the main thread fills it before any other thread starts, and it is
+ * constant from then on. */
 #ifndef POLYAK_COMMON_CONFIG_H
 #define POLYAK_COMMON_CONFIG_H
 
@@ -46,7 +46,7 @@ typedef struct ConfigSizes {
     int size[CONFIG_HIDDEN_MAX];
 } ConfigSizes;
 
-/* "1000000" is a number of steps, "4GiB" (B, KiB, MiB, GiB) a number of bytes; the other one is 0. */
+/* "1000000" is a number of steps, "4GiB" (B, KiB, MiB, GiB) one of bytes; the other one is 0. */
 typedef struct ConfigCapacity {
     int64_t steps;
     int64_t bytes;
@@ -81,8 +81,9 @@ int config_apply_preset(Config *config, const char *env_name, Err *err);
  * which must not change on resume is ERR_USAGE; the message says which keys may change. */
 int config_resume(Config *config, const char *path, Err *err);
 
-/* Refuses values that are each in range and cannot go together, such as a warm-up that is as long as
- * the run; ERR_USAGE names the keys. For the programs that learn, once all sources are applied. */
+/* Refuses values that are each in range and cannot go together, such as a warm-up that is as long
+ * as the run; ERR_USAGE names the keys. For the programs that learn, once all sources are applied.
+ */
 int config_check(const Config *config, Err *err);
 
 /* The effective configuration as YAML, in the table's order, with unit and source as comments. Keys

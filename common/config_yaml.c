@@ -243,7 +243,7 @@ static void print_quoted(FILE *out, const char *text)
         if (code == '"' || code == '\\')
             fprintf(out, "\\%c", (int)code);
         else if ((code >= 0x20 && code < 0x7F) || (code >= 0xA0 && code < 0x2028) ||
-                 (code > 0x2029 && code < 0xFEFF) || (code > 0xFEFF && code < 0xFFFE))
+                 (code > 0x2029 && code < 0xFFFE))
             fwrite(text, 1, (size_t)(next - text), out);
         else
             fprintf(out, "\\U%08X", (unsigned)code);
