@@ -6,7 +6,7 @@
 enum {
     HELLO_TIMEOUT_MS = 3000, /* an unanswered Hello is said again on a new socket */
     LOST_AFTER_HEARTBEATS = 3,
-    RETRY_FULL_MS = 2000, /* a learner that is full, or has no run yet, is asked again */
+    RETRY_FULL_MS = 250, /* a learner that is full, or has no run yet, is asked again */
     RETRY_MS = 100,
     DEFAULT_HEARTBEAT_MS = 1000, /* before the first Welcome */
 };

@@ -49,8 +49,9 @@ int checkpoint_read_run(const char *path, RunState *run, Err *err);
 int checkpoint_read(const char *path, DdpgState *ddpg, RunState *run, Err *err);
 
 /* Finds the newest sound checkpoint in directory: damaged ones are passed over, each with one
- * warning in the log that names the file and what is wrong. ERR_MISSING when there is no checkpoint;
- * ERR_CHECKSUM when there are some and none is sound, for then it would be wrong to begin anew. */
+ * warning in the log that names the file and what is wrong. ERR_MISSING when there is no
+ * checkpoint; ERR_CHECKSUM when there are some and none is sound, for then it would be wrong to
+ * begin anew. */
 int checkpoint_find_newest(const char *directory, char *path, int path_bytes, Err *err);
 
 /* The path of the checkpoint that a person asks for: "newest" (sound) and "best" of run_dir, else a

@@ -4,15 +4,15 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #ifdef __SSE2__
-#include <xmmintrin.h>
+#include <immintrin.h>
 #endif
 
 #include "common/check.h"
+#include "common/fpu.h"
 
 /* About 20 to 50 microseconds: longer than the gap between two runs of an update, shorter than
  * anybody would notice on an idle learner. */
@@ -41,45 +41,6 @@ struct Team {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
 };
-
-/* --- Denormals: a number below 1e-38 costs a hundred cycles and means nothing here. ---------- */
-
-#ifdef __SSE2__
-typedef unsigned FloatMode;
-static FloatMode flush_denormals(void)
-{
-    FloatMode before = _mm_getcsr();
-    _mm_setcsr(before | 0x8040); /* flush to zero, denormals are zero */
-    return before;
-}
-static void restore_denormals(FloatMode before)
-{
-    _mm_setcsr(before);
-}
-#elif defined(__aarch64__)
-typedef uint64_t FloatMode;
-static FloatMode flush_denormals(void)
-{
-    FloatMode before;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    __asm__ volatile("msr fpcr, %0" ::"r"(before | UINT64_C(1) << 24));
-    return before;
-}
-static void restore_denormals(FloatMode before)
-{
-    __asm__ volatile("msr fpcr, %0" ::"r"(before));
-}
-#else
-typedef int FloatMode;
-static FloatMode flush_denormals(void)
-{
-    return 0;
-}
-static void restore_denormals(FloatMode before)
-{
-    (void)before;
-}
-#endif
 
 /* --- Waiting ---------------------------------------------------------------------------------- */
 
@@ -131,7 +92,7 @@ static void *worker_main(void *arg)
 {
     Worker *worker = arg;
     Team *team = worker->team;
-    flush_denormals();
+    fpu_flush_denormals();
     for (unsigned round = 0;; round++) {
         wait_until(team, has_begun, round);
         if (team->stop)
@@ -151,7 +112,7 @@ static void begin_round(Team *team)
 
 void team_run(Team *team, TeamFunction *function, void *arg)
 {
-    FloatMode before = flush_denormals();
+    fpu_flush_denormals();
     if (team->workers > 1) {
         team->function = function;
         team->arg = arg;
@@ -160,7 +121,6 @@ void team_run(Team *team, TeamFunction *function, void *arg)
     function(arg, 0, team->workers);
     if (team->workers > 1)
         wait_until(team, has_ended, 0);
-    restore_denormals(before);
 }
 
 /* Signals are for the threads that know what to do with them. */

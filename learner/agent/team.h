@@ -3,7 +3,7 @@
  *
  * The caller of team_run() is worker 0; a team of one creates no thread. Idle workers spin for some
  * microseconds and then sleep. One thread at a time may call team_run(): the trainer owns the team.
- * While a function of the team runs, denormal numbers count as zero on every worker. */
+ * Every worker flushes denormal numbers to zero, the caller from its first run on. */
 #ifndef POLYAK_LEARNER_AGENT_TEAM_H
 #define POLYAK_LEARNER_AGENT_TEAM_H
 

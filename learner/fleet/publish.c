@@ -8,7 +8,13 @@
 
 #include "proto/wire.h"
 
-enum { RESEND_MS = 1000, JOINS_PER_CALL = 64, FRAMES_IN_PIPE = 2 };
+enum {
+    RESEND_MS = 1000,
+    JOINS_PER_CALL = 64,
+    FRAMES_IN_PIPE = 2,
+    /* A subscription has 18 bytes, but libzmq counts the frames of its handshake too. */
+    INCOMING_BYTES_MAX = 1024,
+};
 
 struct Publisher {
     void *socket;
@@ -30,7 +36,7 @@ int publisher_new(void *zmq_context, const char *endpoint, Publisher **publisher
     const int verbose = 1;
     const int linger_ms = 0;
     const int frames = FRAMES_IN_PIPE;
-    const int64_t message_bytes_max = 1 + WIRE_TOPIC_MAX;
+    const int64_t message_bytes_max = INCOMING_BYTES_MAX;
     const int handshake_ms = 2000;
     zmq_setsockopt(publisher->socket, ZMQ_XPUB_VERBOSE, &verbose, sizeof verbose);
     zmq_setsockopt(publisher->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
