@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -387,6 +388,7 @@ static void test_a_lock_ends_with_its_process(void **state)
     assert_true(child >= 0);
     if (child == 0) {
         int fd;
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* it must not outlive a failed test */
         char byte = fs_lock(path, &fd, NULL) == ERR_OK ? 'y' : 'n';
         if (write(ready[1], &byte, 1) != 1)
             _exit(1);

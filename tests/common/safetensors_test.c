@@ -260,6 +260,8 @@ static void test_a_header_that_does_not_fit_its_data_is_refused(void **state)
         "\"u\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", /* overlap */
         ",\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
         "\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,16]}}", /* twice */
+        ",\"t\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+        "\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}",
         ",\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}} \xff",
     };
     const char *path = scratch_path(&scratch, "wrong");

@@ -65,7 +65,8 @@ static void test_doubles_and_bounds_come_back_exactly(void **state)
         RunState read;
         run.best_return = i < 8 ? edges[i] : rng_normal(&rng) * pow(10, (double)i - 20);
         run.spec.action_low[0] = -(float)rng_uniform(&rng);
-        run.spec.action_high[0] = (float)rng_uniform(&rng) + 1e-6f;
+        /* Just below 2^10, neighbours are so close that 8 digits do not tell them apart. */
+        run.spec.action_high[0] = 1000 + 24 * (float)rng_uniform(&rng);
         assert_int_equal(checkpoint_write(path, &ddpg, &run, &err), ERR_OK);
         assert_int_equal(checkpoint_read_run(path, &read, &err), ERR_OK);
         assert_true(run_equal(&run, &read));
@@ -240,6 +241,13 @@ static void test_other_shapes_are_refused_and_change_nothing(void **state)
         assert_unreadable(path, &read, ERR_SPEC);
         ddpg_free(&other);
     }
+    /* The critic alone differs. */
+    DdpgState wide = ddpg_make(small_hidden, 2);
+    network_destroy(&wide.critic);
+    network_make(&wide.critic, 5, (int[]){4, 5}, 2, 1, false);
+    assert_int_equal(checkpoint_write(path, &wide, &run, &err), ERR_OK);
+    assert_unreadable(path, &read, ERR_SPEC);
+    ddpg_free(&wide);
     ddpg_free(&read);
 }
 
