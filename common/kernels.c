@@ -40,25 +40,25 @@ static const Kernels *best(void)
     return table ? table : &kernels_base;
 }
 
+int kernels_choose(const char *asked, const Kernels **table, Err *err)
+{
+    *table = best();
+    if (!asked || !*asked)
+        return 0;
+    const Kernels *found = kernels_of(asked);
+    if (found) {
+        *table = found;
+        return 0;
+    }
+    if (strcmp(asked, "avx2") == 0 || strcmp(asked, "avx512") == 0)
+        return err_set(err, ERR_USAGE, "POLYAK_ISA=%s: this CPU has no more than %s", asked,
+                       (*table)->isa);
+    return err_set(err, ERR_USAGE, "POLYAK_ISA=%.32s: not one of sse2, avx2, avx512", asked);
+}
+
 static void choose(void)
 {
-    const char *asked = getenv("POLYAK_ISA");
-    chosen = best();
-    if (!asked || !*asked)
-        return;
-    const Kernels *table = kernels_of(asked);
-    if (table) {
-        chosen = table;
-    } else if (strcmp(asked, "avx2") == 0 || strcmp(asked, "avx512") == 0) {
-        choose_result =
-            err_set(&choose_error, ERR_USAGE,
-                    "POLYAK_ISA=%s: this CPU does not have it; %s is the most it can do", asked,
-                    chosen->isa);
-    } else {
-        choose_result =
-            err_set(&choose_error, ERR_USAGE, "POLYAK_ISA=%.32s: unknown instruction set; use %s",
-                    asked, "sse2, avx2 or avx512");
-    }
+    choose_result = kernels_choose(getenv("POLYAK_ISA"), &chosen, &choose_error);
 }
 
 int kernels_init(Err *err)

@@ -80,6 +80,10 @@ int kernels_init(Err *err);
  * and the CPU's best table is used. */
 const Kernels *kernels(void);
 
+/* The choice alone: the table for POLYAK_ISA=asked, or the CPU's best where asked is NULL or empty.
+ * Errors as for kernels_init(); *table is then the best all the same. */
+int kernels_choose(const char *asked, const Kernels **table, Err *err);
+
 /* The table of one instruction set by name, or NULL where this CPU or build has none. */
 const Kernels *kernels_of(const char *isa);
 
