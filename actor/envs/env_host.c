@@ -42,7 +42,8 @@ static const char *words_of(char *error)
 {
     error[POLYAK_ENV_ERROR_BYTES - 1] = '\0';
     char line[POLYAK_ENV_ERROR_BYTES];
-    strcpy(error, text_excerpt(error, line, sizeof line));
+    text_excerpt(error, line, sizeof line);
+    memcpy(error, line, strlen(line) + 1);
     return error[0] ? error : "it gives no reason";
 }
 

@@ -79,10 +79,14 @@ static int mountain_car_render(PolyakEnv *env, uint8_t *rgb, int32_t width, int3
 {
     (void)error;
     EnvCanvas canvas = {rgb, width, height, -0.3, 0.55, 0.95};
-    const double step = 0.02;
     env_draw_clear(&canvas, 0xffffff);
-    for (double x = position_min; x < (double)position_max; x += step)
-        env_draw_line(&canvas, x, hill(x), x + step, hill(x + step), 0.01, 0x404040);
+    enum { PIECES = 90 };
+    const double width_of_piece = (double)(position_max - position_min) / PIECES;
+    for (int i = 0; i < PIECES; i++) {
+        double left = (double)position_min + i * width_of_piece;
+        double right = left + width_of_piece;
+        env_draw_line(&canvas, left, hill(left), right, hill(right), 0.01, 0x404040);
+    }
     double flag = goal_position;
     env_draw_line(&canvas, flag, hill(flag), flag, hill(flag) + 0.2, 0.01, 0x2a9d3f);
     double x = env->position;

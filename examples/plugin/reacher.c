@@ -27,12 +27,15 @@ struct PolyakEnv {
 static int create(const char *options, PolyakEnv **env, char *error)
 {
     double reach = 1.0;
-    int used = 0;
-    if (*options && (sscanf(options, "reach=%lf%n", &reach, &used) != 1 || options[used] ||
-                     !(reach >= 0.1 && reach <= 10.0))) {
-        snprintf(error, POLYAK_ENV_ERROR_BYTES, "the one option is reach=0.1…10, not '%.60s'",
-                 options);
-        return POLYAK_ENV_BAD_OPTIONS;
+    if (*options) {
+        char *end = NULL;
+        if (strncmp(options, "reach=", 6) == 0)
+            reach = strtod(options + 6, &end);
+        if (!end || *end || !(reach >= 0.1 && reach <= 10.0)) {
+            snprintf(error, POLYAK_ENV_ERROR_BYTES, "the one option is reach=0.1…10, not '%.60s'",
+                     options);
+            return POLYAK_ENV_BAD_OPTIONS;
+        }
     }
     PolyakEnv *made = calloc(1, sizeof *made);
     if (!made) {
