@@ -43,8 +43,15 @@ static void begin(Evaluator *evaluator, const EvalRequest *request)
 
 static void on_message(void *context, const Message *message)
 {
-    if (message->kind == MESSAGE_EVAL_REQUEST)
-        begin(context, &message->eval_request);
+    Evaluator *evaluator = context;
+    if (message->kind == MESSAGE_WELCOME) {
+        /* A new connection: what was asked on the old one is given to somebody again. A request may
+         * come right behind the Welcome, so this is not left for later. */
+        evaluation_destroy(&evaluator->evaluation);
+        log_info("connected to %s as an evaluator", evaluator->connection.dealer.endpoint);
+    } else if (message->kind == MESSAGE_EVAL_REQUEST) {
+        begin(evaluator, &message->eval_request);
+    }
 }
 
 static void send_result(Evaluator *evaluator)
@@ -71,11 +78,6 @@ static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err
             return code;
         if (connection->uplink.state == UPLINK_FINISHED)
             return ERR_OK;
-        if (connection_welcomed(connection)) {
-            /* A new connection: what was asked on the old one is given to somebody again. */
-            log_info("connected to %s as an evaluator", connection->dealer.endpoint);
-            evaluation_destroy(&evaluator->evaluation);
-        }
         if (!evaluator->evaluation) {
             int timeout_ms = uplink_timeout_ms(&connection->uplink, now_ms);
             connection_wait(connection, NULL, timeout_ms < WAIT_MAX_MS ? timeout_ms : WAIT_MAX_MS);
