@@ -28,16 +28,14 @@ typedef struct TensorMeta {
 
 /* Writes the tensors in the order given, straight from where they lie; the same input gives the
  * same bytes. Names and keys are distinct; every dim is at least 1. ERR_IO with the path and the
- * system's reason, ERR_NOMEM, or ERR_USAGE for a text that is not UTF-8 or a header of more than 1
- * MiB. */
+ * system's reason, ERR_NOMEM, or ERR_USAGE for a text that is not UTF-8 or a header over 1 MiB. */
 int safetensors_write(const char *path, const Tensor *tensors, int num_tensors,
                       const TensorMeta *meta, int num_meta, Err *err);
 
 typedef struct SafetensorsFile SafetensorsFile;
 
 /* Reads and verifies a whole file. ERR_MISSING, ERR_IO, ERR_FORMAT (truncated, malformed) or
- * ERR_CHECKSUM, with a line that names the path. A file without "xxh3" is refused as ERR_CHECKSUM.
- */
+ * ERR_CHECKSUM, with a line that names the path. A file without "xxh3" is refused: ERR_CHECKSUM. */
 int safetensors_open(const char *path, SafetensorsFile **file, Err *err);
 void safetensors_destroy(SafetensorsFile **file);
 

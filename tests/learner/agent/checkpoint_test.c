@@ -211,7 +211,8 @@ static void test_a_damaged_file_changes_nothing(void **state)
     assert_int_equal(checkpoint_write(path, &ddpg, &run, &err), ERR_OK);
     size_t num_bytes;
     unsigned char *bytes = scratch_read(path, &num_bytes);
-    for (size_t i = 0; i < num_bytes; i++) {
+    /* Every single byte is the business of the safetensors test. */
+    for (size_t i = 0; i < num_bytes; i += 7) {
         bytes[i] ^= 0x10;
         scratch_write(bad, bytes, num_bytes);
         assert_unreadable(bad, &read, 0);
