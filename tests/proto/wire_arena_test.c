@@ -30,7 +30,10 @@ static void test_many_tiny_unknown_fields_use_up_the_budget_and_no_more(void **s
                      ERR_NOMEM);
     assert_non_null(strstr(err.text, "8192"));
 
-    /* The same arena is as good as new for the next frame. */
+    /* The same arena is as good as new for the next frame, and its errors are that frame's. */
+    static const uint8_t malformed[] = {MESSAGE_ACK, 0xff};
+    assert_int_equal(wire_unpack(malformed, sizeof malformed, NULL, small, &message, &err),
+                     ERR_FORMAT);
     Message sent = {.kind = MESSAGE_BYE, .bye = BYE_FINISHED};
     uint8_t frame[16];
     wire_pack(&sent, NULL, frame);

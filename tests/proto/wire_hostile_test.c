@@ -128,17 +128,24 @@ static void write_hello(size_t session_bytes)
     write_uint(&writer, 8, 1);
 }
 
-static void write_spec(unsigned act_dim, size_t bound_bytes)
+static void write_bounds(unsigned act_dim, size_t low_bytes, size_t high_bytes)
 {
     static Writer spec;
+    static float low[SPEC_ACT_DIM_MAX + 1], high[SPEC_ACT_DIM_MAX + 1];
     spec.length = 0;
-    float low[4] = {-1, -1, -1, -1}, high[4] = {1, 1, 1, 1};
+    for (int i = 0; i <= SPEC_ACT_DIM_MAX; i++)
+        high[i] = 1;
     write_text(&spec, 1, "pendulum");
     write_uint(&spec, 2, 3);
     write_uint(&spec, 3, act_dim);
-    write_bytes(&spec, 5, low, bound_bytes);
-    write_bytes(&spec, 6, high, bound_bytes);
+    write_bytes(&spec, 5, low, low_bytes);
+    write_bytes(&spec, 6, high, high_bytes);
     write_bytes(&writer, 7, spec.bytes, spec.length);
+}
+
+static void write_spec(unsigned act_dim, size_t bound_bytes)
+{
+    write_bounds(act_dim, bound_bytes, bound_bytes);
 }
 
 static void test_a_session_has_sixteen_bytes(void **state)
@@ -161,6 +168,18 @@ static void test_action_bounds_have_the_length_of_act_dim(void **state)
             assert_int_equal(code_of_writer(), bound_bytes == 4 * act_dim ? ERR_OK : ERR_SPEC);
         }
     }
+    write_hello(16);
+    write_bounds(2, 4, 8);
+    assert_int_equal(code_of_writer(), ERR_SPEC);
+    write_hello(16);
+    write_bounds(2, 8, 4);
+    assert_int_equal(code_of_writer(), ERR_SPEC);
+    write_hello(16);
+    write_spec(SPEC_ACT_DIM_MAX, 4 * SPEC_ACT_DIM_MAX);
+    assert_int_equal(code_of_writer(), ERR_OK);
+    write_hello(16);
+    write_spec(SPEC_ACT_DIM_MAX + 1, 4 * (SPEC_ACT_DIM_MAX + 1)); /* one more than there is room */
+    assert_int_equal(code_of_writer(), ERR_SPEC);
     write_hello(16);
     write_spec(1U << 30, 0); /* times 4 is 0 in 32 bits */
     assert_int_equal(code_of_writer(), ERR_SPEC);

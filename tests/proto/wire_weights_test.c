@@ -92,7 +92,9 @@ static void test_a_frame_without_a_topic_is_refused(void **state)
         assert_true(topic == 'W' ? rc == ERR_OK : rc != ERR_OK);
     }
     free(frame);
-    assert_int_equal(wire_weights_unpack(session_topic, 16, arena, &received, NULL), ERR_FORMAT);
+    Err err;
+    assert_int_equal(wire_weights_unpack(session_topic, 16, arena, &received, &err), ERR_FORMAT);
+    assert_non_null(strstr(err.text, "without a topic"));
     assert_int_not_equal(wire_weights_unpack(session_topic, 17, arena, &received, NULL), ERR_OK);
     assert_int_equal(wire_weights_unpack(session_topic, 0, arena, &received, NULL), ERR_FORMAT);
 }
@@ -131,6 +133,8 @@ static void test_shapes_are_within_limits_and_match_the_parameters(void **state)
     size_t params_bytes = 4 * (3 * 2 + 2 + 2 * 1 + 1);
     assert_int_equal(code_of_shape(sizes, 12, params_bytes), ERR_OK);
     for (size_t shape_bytes = 0; shape_bytes < 12; shape_bytes++)
+        assert_int_equal(code_of_shape(sizes, shape_bytes, params_bytes), ERR_FORMAT);
+    for (size_t shape_bytes = 13; shape_bytes < 16; shape_bytes++)
         assert_int_equal(code_of_shape(sizes, shape_bytes, params_bytes), ERR_FORMAT);
     assert_int_equal(code_of_shape(sizes, 12, params_bytes - 4), ERR_FORMAT);
     assert_int_equal(code_of_shape(sizes, 12, params_bytes + 4), ERR_FORMAT);
