@@ -1,5 +1,4 @@
 /* polyak bench broadcast: how long new weights take to reach many subscribers. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <zmq.h>
@@ -230,7 +229,7 @@ int bench_broadcast(const Config *config, Err *err)
 {
     Broadcast broadcast;
     BenchPeers peers = {0};
-    Sent sent;
+    Sent sent = {0};
     float *params = NULL;
     size_t shared_bytes =
         sizeof(SharedSamples) + (size_t)config->peers * BENCH_REPEATS * sizeof(Samples);

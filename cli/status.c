@@ -112,7 +112,9 @@ static json_t *status_json(const RunStatus *status)
 static int resolve_endpoint(const char *connect, char *endpoint, size_t endpoint_bytes, Err *err)
 {
     if (connect[0] != '@') {
-        snprintf(endpoint, endpoint_bytes, "%s", connect);
+        if (strlen(connect) >= endpoint_bytes)
+            return err_set(err, ERR_USAGE, "--connect is too long for an endpoint");
+        memcpy(endpoint, connect, strlen(connect) + 1);
         return 0;
     }
     char *text = NULL;
