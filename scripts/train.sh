@@ -47,8 +47,7 @@ fi
 
 cat >&2 <<END
 
-The run is in $run_dir. To go on from here:
+The run is in $run_dir. The programs are in $root/build/bin:
   $root/build/bin/polyak eval --run-dir $run_dir --episodes 100
-  $root/build/bin/polyak train --help
-Watch a run while it trains: $root/build/bin/polyak status --connect ENDPOINT
+  $root/build/bin/polyak status --connect ENDPOINT    # while a run trains; its log names the endpoint
 END
