@@ -2,7 +2,7 @@
 # Checks layout (clang-format), and looks for mistakes (shellcheck, cppcheck, clang-tidy), in our own
 # files.
 #
-#   scripts/lint.sh                                      all; needs build-test-gcc configured
+#   scripts/lint.sh                                      all; needs build-test-clang configured
 #   scripts/lint.sh format|shell|cppcheck|tidy [BUILD]   one; BUILD is a configured directory
 #   scripts/lint.sh fix                                  formats all files in place
 #
@@ -36,7 +36,7 @@ lint_cppcheck() {
 
 lint_tidy() {
     [ -e "$build/compile_commands.json" ] ||
-        { echo "tidy: configure first: cmake --preset test-gcc" >&2 && return 1; }
+        { echo "tidy: configure first: cmake --preset test-clang" >&2 && return 1; }
     mkdir -p "$build/lint/tidy"
     local newest
     newest=$({
@@ -66,7 +66,7 @@ check=all
 case ${1:-} in
 format | shell | cppcheck | tidy | tidy-one | fix) check=$1 && shift ;;
 esac
-build=${1:-build-test-gcc}
+build=${1:-build-test-clang}
 
 case $check in
 all)
