@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `polyak train` with a learner and actors that are scripts: they fail in every way there is, and
 # each time no process and no socket stays behind.
+# shellcheck disable=SC2016  # what is quoted is for the scripts that it writes
 set -uo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -44,9 +45,9 @@ ended() {
     [ "$code" = "$1" ] || fail "exit code $code, not $1"
     [ ! -s out ] || fail "something on stdout"
     [ -z "$(ls tmp)" ] || fail "left in the temporary directory: $(ls tmp)"
-    for pid in $(cat pids); do
+    while read -r pid; do
         ! kill -0 "$pid" 2>/dev/null || fail "process $pid is left"
-    done
+    done <pids
 }
 
 # Waits until all three kinds of programs have started.

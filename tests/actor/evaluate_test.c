@@ -1,0 +1,281 @@
+/* The evaluation against an environment that this file scripts: it defines the two functions of the
+ * host that an evaluation calls, so the library's own are not linked. */
+#include "actor/evaluate.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/rng.h"
+
+enum { OBS_DIM = 2, ACT_DIM = 1, NUM_PARAMS = 3, EPISODES_MAX = 32 };
+
+/* Episode e gives `reward[e]` at each of `length[e]` steps, and then ends, or diverges or fails. */
+struct Env {
+    int length[EPISODES_MAX];
+    float reward[EPISODES_MAX];
+    SegmentEnd end;
+    int reset_code; /* of the episode `bad_episode`; 0: fine */
+    int step_code;  /* of its step length[e] */
+    int bad_episode;
+    int resets;
+    int steps; /* in the episode */
+    int steps_in_all;
+    uint64_t seed[EPISODES_MAX];
+    float action[EPISODES_MAX]; /* the first of each episode */
+};
+
+int env_reset(Env *env, uint64_t seed, float *obs, Err *err)
+{
+    int episode = env->resets++;
+    assert_true(episode < EPISODES_MAX);
+    env->seed[episode] = seed;
+    env->steps = 0;
+    obs[0] = 0.5F;
+    obs[1] = (float)episode;
+    if (episode == env->bad_episode && env->reset_code)
+        return err_set(err, env->reset_code, "reset");
+    return 0;
+}
+
+int env_step(Env *env, const float *action, float *obs, EnvOutcome *outcome, Err *err)
+{
+    int episode = env->resets - 1;
+    env->steps_in_all++;
+    if (env->steps++ == 0)
+        env->action[episode] = action[0];
+    bool last = env->steps == env->length[episode];
+    if (last && episode == env->bad_episode && env->step_code) {
+        obs[0] = NAN;
+        return err_set(err, env->step_code, "step");
+    }
+    obs[0] = 0.25F;
+    outcome->reward = env->reward[episode];
+    outcome->end = last ? env->end : SEGMENT_CONTINUES;
+    return 0;
+}
+
+static Env env;
+static Spec spec;
+static Mlp mlp;
+static float params[NUM_PARAMS];
+static Evaluation *evaluation;
+static Err err;
+
+static int setup(void **state)
+{
+    (void)state;
+    env = (Env){.end = SEGMENT_TERMINATED, .bad_episode = -1};
+    for (int i = 0; i < EPISODES_MAX; i++) {
+        env.length[i] = 3 + i;
+        env.reward[i] = (float)(1 + i);
+    }
+    spec = (Spec){.name = "scripted", .obs_dim = OBS_DIM, .act_dim = ACT_DIM, .step_limit = 1000};
+    params[0] = 0.4F;
+    params[1] = -0.3F;
+    params[2] = 0.1F;
+    return mlp_shape(&mlp, OBS_DIM, NULL, 0, ACT_DIM, true, &err);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    evaluation_destroy(&evaluation);
+    return 0;
+}
+
+static void begin(int episodes, uint64_t seed)
+{
+    assert_int_equal(evaluation_new(&env, &spec, &mlp, params, episodes, seed, &evaluation, &err),
+                     0);
+}
+
+static void run_all(void)
+{
+    bool done = false;
+    assert_int_equal(evaluation_advance(evaluation, 1000000, &done, &err), 0);
+    assert_true(done);
+}
+
+static void test_the_result_is_mean_and_spread_of_the_returns(void **state)
+{
+    (void)state;
+    begin(5, 1);
+    run_all();
+    double mean = 0, square = 0, length = 0;
+    for (int i = 0; i < 5; i++) {
+        double total = (3.0 + i) * (1.0 + i);
+        mean += total / 5;
+        square += total * total / 5;
+        length += (3.0 + i) / 5;
+    }
+    EvaluationResult result = evaluation_result(evaluation);
+    assert_int_equal(result.episodes, 5);
+    assert_true(fabs(result.return_mean - mean) < 1e-9);
+    assert_true(fabs(result.return_std - sqrt(square - mean * mean)) < 1e-9);
+    assert_true(fabs(result.length_mean - length) < 1e-9);
+    assert_int_equal(env.resets, 5);
+}
+
+static void test_small_advances_come_to_the_same(void **state)
+{
+    (void)state;
+    begin(7, 1);
+    run_all();
+    EvaluationResult whole = evaluation_result(evaluation);
+    evaluation_destroy(&evaluation);
+    env.resets = 0;
+    begin(7, 1);
+    bool done = false;
+    for (int calls = 0; !done; calls++) {
+        int before = env.steps_in_all;
+        assert_true(calls < 1000);
+        assert_int_equal(evaluation_advance(evaluation, 2, &done, &err), 0);
+        assert_true(env.steps_in_all - before <= 2);
+    }
+    EvaluationResult pieces = evaluation_result(evaluation);
+    assert_int_equal(pieces.episodes, whole.episodes);
+    assert_true(pieces.return_mean == whole.return_mean);
+    assert_true(pieces.return_std == whole.return_std);
+    assert_true(pieces.length_mean == whole.length_mean);
+}
+
+static void test_only_finished_episodes_count(void **state)
+{
+    (void)state;
+    bool done = true;
+    begin(3, 1);
+    assert_int_equal(evaluation_result(evaluation).episodes, 0);
+    assert_int_equal(evaluation_advance(evaluation, 2, &done, &err), 0);
+    assert_false(done);
+    assert_int_equal(evaluation_result(evaluation).episodes, 0);
+    assert_int_equal(evaluation_advance(evaluation, 3, &done, &err), 0);
+    EvaluationResult result = evaluation_result(evaluation);
+    assert_int_equal(result.episodes, 1);
+    assert_true(result.return_mean == 3);
+    assert_true(result.return_std == 0);
+    assert_true(result.length_mean == 3);
+}
+
+static void test_the_action_is_the_policys_without_noise(void **state)
+{
+    (void)state;
+    begin(4, 1);
+    run_all();
+    for (int i = 0; i < 4; i++)
+        assert_true(fabs((double)env.action[i] - tanh(0.4 * 0.5 - 0.3 * i + 0.1)) < 1e-5);
+}
+
+static void test_episode_k_starts_from_stream_k_of_the_seed(void **state)
+{
+    (void)state;
+    begin(6, 77);
+    run_all();
+    for (uint64_t k = 0; k < 6; k++) {
+        Rng rng = rng_stream(77, RNG_EVAL, k, 0, 0);
+        assert_true(env.seed[k] == rng_u64(&rng));
+    }
+}
+
+static void test_a_truncated_episode_is_finished_too(void **state)
+{
+    (void)state;
+    env.end = SEGMENT_TRUNCATED;
+    begin(2, 1);
+    run_all();
+    assert_int_equal(evaluation_result(evaluation).episodes, 2);
+}
+
+static void test_an_episode_that_diverges_ends_there(void **state)
+{
+    (void)state;
+    env.bad_episode = 1;
+    env.step_code = ERR_DIVERGED;
+    begin(3, 1);
+    run_all();
+    EvaluationResult result = evaluation_result(evaluation);
+    assert_int_equal(result.episodes, 3);
+    /* Episode 1 has four steps of 2; the last of them did not happen. */
+    assert_true(fabs(result.return_mean - (3 + 6 + 15) / 3.0) < 1e-9);
+    assert_true(fabs(result.length_mean - (3 + 3 + 5) / 3.0) < 1e-9);
+}
+
+static void test_an_episode_that_diverges_at_its_start_is_empty(void **state)
+{
+    (void)state;
+    env.bad_episode = 0;
+    env.reset_code = ERR_DIVERGED;
+    begin(2, 1);
+    run_all();
+    EvaluationResult result = evaluation_result(evaluation);
+    assert_int_equal(result.episodes, 2);
+    assert_true(fabs(result.return_mean - 8 / 2.0) < 1e-9);
+}
+
+static void test_an_environment_that_fails_fails_the_evaluation(void **state)
+{
+    (void)state;
+    bool done = false;
+    env.bad_episode = 1;
+    env.step_code = ERR_ENV;
+    begin(3, 1);
+    assert_int_equal(evaluation_advance(evaluation, 1000, &done, &err), ERR_ENV);
+    assert_int_equal(evaluation_result(evaluation).episodes, 1);
+}
+
+static void test_an_endless_episode_is_cut(void **state)
+{
+    (void)state;
+    spec.step_limit = 0;
+    env.length[0] = EVALUATION_STEPS_MAX + 5;
+    begin(1, 1);
+    run_all();
+    assert_true(evaluation_result(evaluation).length_mean == EVALUATION_STEPS_MAX);
+}
+
+static void test_a_policy_that_does_not_fit_is_refused(void **state)
+{
+    (void)state;
+    spec.obs_dim = OBS_DIM + 1;
+    assert_int_equal(evaluation_new(&env, &spec, &mlp, params, 1, 1, &evaluation, &err), ERR_SPEC);
+    assert_null(evaluation);
+}
+
+static void test_a_policy_that_is_not_finite_is_refused(void **state)
+{
+    (void)state;
+    params[2] = NAN;
+    assert_int_equal(evaluation_new(&env, &spec, &mlp, params, 1, 1, &evaluation, &err),
+                     ERR_DIVERGED);
+    assert_null(evaluation);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_result_is_mean_and_spread_of_the_returns, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_small_advances_come_to_the_same, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_only_finished_episodes_count, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_action_is_the_policys_without_noise, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_episode_k_starts_from_stream_k_of_the_seed, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_truncated_episode_is_finished_too, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_episode_that_diverges_ends_there, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_episode_that_diverges_at_its_start_is_empty, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_an_environment_that_fails_fails_the_evaluation, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_an_endless_episode_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_policy_that_does_not_fit_is_refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_a_policy_that_is_not_finite_is_refused, setup,
+                                        teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
