@@ -159,6 +159,10 @@ int config_check(const Config *config, Err *err)
                        "replay_capacity (%" PRId64
                        " steps) must hold a segment (segment_steps %" PRId64 ")",
                        capacity, config->segment_steps);
+    if (config->sync && config->updates_per_env_step == 0)
+        return err_set(
+            err, ERR_USAGE,
+            "sync needs updates_per_env_step above 0: lockstep has no free-running sides");
     if (config->noise == NOISE_OU && config->ou_theta * config->ou_dt > 2)
         return err_set(err, ERR_USAGE,
                        "ou_theta x ou_dt (%g) must not be above 2: the noise would grow for ever",

@@ -10,6 +10,8 @@
 int main(int argc, char **argv)
 {
     log_set_name("learner");
+    /* A file that grows past a limit is an error of the write, not the end of the process. */
+    signal(SIGXFSZ, SIG_IGN);
     if (!parent_follow())
         return 1;
     Err err = {""};

@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/cpu.h"
 #include "common/log.h"
+#include "proto/wire.h"
 
 enum {
     SLOTS_MIN = 64,
