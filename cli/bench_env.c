@@ -34,7 +34,7 @@ static int step(Walk *walk, Err *err)
 static int measure(Walk *walk, double seconds, BenchFigure *rate, Err *err)
 {
     for (int repeat = 0; repeat < BENCH_REPEATS; repeat++) {
-        int64_t began_ns = clock_ns(), now_ns = began_ns;
+        int64_t began_ns = clock_ns(), now_ns;
         uint64_t steps = 0;
         do {
             for (int i = 0; i < STEPS_PER_LOOK; i++, steps++) {

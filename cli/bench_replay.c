@@ -49,7 +49,7 @@ static int make_bed(const Config *config, Bed *bed, Err *err)
 
 static double steps_per_s(Bed *bed, double seconds)
 {
-    int64_t began_ns = clock_ns(), now_ns = began_ns;
+    int64_t began_ns = clock_ns(), now_ns;
     uint64_t segments = 0;
     do {
         for (int i = 0; i < APPENDS_PER_LOOK; i++)
@@ -62,7 +62,7 @@ static double steps_per_s(Bed *bed, double seconds)
 
 static double us_per_batch(Bed *bed, uint64_t seed, uint64_t *update, double seconds)
 {
-    int64_t began_ns = clock_ns(), now_ns = began_ns;
+    int64_t began_ns = clock_ns(), now_ns;
     uint64_t draws = 0;
     do {
         for (int i = 0; i < DRAWS_PER_LOOK; i++)

@@ -14,9 +14,9 @@ enum { NUM_BATCHES = 8, WARMUP_UPDATES = 20 };
 static void fill_batch(Batch *batch, Rng *rng)
 {
     int columns = batch->obs_dim + batch->act_dim;
-    for (int row = 0; row < batch->rows; row++) {
-        float *obs_action = batch->obs_action + row * columns;
-        float *next = batch->next_obs_action + row * columns;
+    float *obs_action = batch->obs_action;
+    float *next = batch->next_obs_action;
+    for (int row = 0; row < batch->rows; row++, obs_action += columns, next += columns) {
         for (int i = 0; i < columns; i++) {
             bool is_action = i >= batch->obs_dim;
             obs_action[i] = (float)(is_action ? 2 * rng_uniform(rng) - 1 : rng_normal(rng));

@@ -147,6 +147,13 @@ train --eval-interval-env-steps 0
 [ "$(wc -l <pids)" = 3 ] || fail "not three processes"
 ended 1
 
+begin "standard streams that are closed"
+learner 'exit 1'
+bin/polyak train --env pendulum --run-dir run --actors 2 <&- >&- 2>&-
+code=$?
+: >out 2>err
+ended 1
+
 begin "a stop"
 learner 'mkdir -p run; echo "{}" >run/run.json; trap "exit 0" TERM; while :; do sleep 0.1; done'
 in_background
