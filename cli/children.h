@@ -13,7 +13,7 @@
 #include "common/err.h"
 
 enum {
-    CHILDREN_LEAVE_MS = 3000,  /* for leaving by themselves, once the learner is done */
+    CHILDREN_LEAVE_MS = 1000,  /* for leaving by themselves, once the learner is done */
     CHILDREN_KILL_MS = 10000,  /* from SIGTERM to SIGKILL */
     CHILDREN_RETURN_MS = 5000, /* before an actor that left in good order is started again */
 };
