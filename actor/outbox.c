@@ -87,10 +87,17 @@ const Segment *outbox_next(Outbox *outbox, uint64_t send_limit_sequence)
     return &outbox->segments[*closed_slot(outbox, sequence)];
 }
 
+void outbox_unsend(Outbox *outbox, uint64_t sequence)
+{
+    CHECK(sequence == outbox->sent_sequence && sequence > outbox->acked_sequence);
+    outbox->sent_sequence--;
+}
+
 void outbox_acknowledge(Outbox *outbox, uint64_t sequence)
 {
-    while (outbox->acked_sequence < sequence &&
-           outbox->acked_sequence + 1 < outbox->next_sequence) {
+    if (sequence > outbox->seen_sequence)
+        sequence = outbox->seen_sequence;
+    while (outbox->acked_sequence < sequence) {
         outbox->acked_sequence++;
         outbox->free_places[outbox->num_free++] = *closed_slot(outbox, outbox->acked_sequence);
     }
