@@ -9,7 +9,7 @@
 #include "common/fpu.h"
 #include "common/kernels.h"
 #include "common/log.h"
-#include "common/parent.h"
+#include "common/program.h"
 
 static volatile sig_atomic_t stop_signal;
 
@@ -27,8 +27,7 @@ static void catch_signals(void)
 
 int main(int argc, char **argv)
 {
-    log_set_name("actor");
-    if (!parent_follow())
+    if (!program_start("actor"))
         return 1;
     Err err = {""};
     static Config config;

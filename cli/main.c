@@ -1,11 +1,9 @@
 /* polyak: trains on this machine, evaluates, asks a learner how it is doing, and measures. */
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/commands.h"
-#include "common/log.h"
+#include "common/program.h"
 #include "common/text.h"
 
 static const char help[] =
@@ -56,21 +54,10 @@ static int refuse(const char *word)
     return EXIT_USAGE;
 }
 
-/* A program that is started with a standard stream closed would get a socket in its place, and
- * print into it. What fills the place can be read, so that printing fails. */
-static void fill_standard_streams(void)
-{
-    int fd = open("/dev/null", O_RDONLY);
-    while (fd >= 0 && fd <= STDERR_FILENO)
-        fd = open("/dev/null", O_RDONLY);
-    if (fd >= 0)
-        close(fd);
-}
-
 int main(int argc, char **argv)
 {
-    fill_standard_streams();
-    log_set_name("polyak");
+    if (!program_start("polyak"))
+        return EXIT_FAILED;
     if (argc < 2) {
         fprintf(stderr, "polyak: a command is needed: train, eval, status or bench; "
                         "see polyak --help\n");

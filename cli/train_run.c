@@ -13,6 +13,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/program.h"
 
 enum {
     TICK_MS = 200,
@@ -225,8 +226,8 @@ int train_run(const Launch *launch, const Config *config, int64_t *ended_ms, Err
     TrainRun run = {.config = config};
     char parent[24];
     snprintf(parent, sizeof parent, "%ld", (long)getpid());
-    setenv("POLYAK_PARENT_PID", parent, 1); /* children leave when this process is gone */
-    signal(SIGPIPE, SIG_IGN);               /* a closed stderr must not cost the run */
+    setenv(PROGRAM_PARENT_VARIABLE, parent, 1); /* children leave when this process is gone */
+    signal(SIGPIPE, SIG_IGN);                   /* a closed stderr must not cost the run */
     raise_file_limit();
     int failed = uv_loop_init(&run.loop);
     if (failed)

@@ -4,6 +4,8 @@
 #include <string.h>
 
 static const Preset presets[] = {
+    /* tau 0.005 left one policy in fifteen bad at the 10,000th step, when an evaluation catches it in
+     * a swing; 0.01 none in a hundred (docs/results.md). */
     {
         .env = "pendulum",
         .obs_dim = 3,
@@ -11,7 +13,7 @@ static const Preset presets[] = {
         .values = {{"hidden", "64,64"},
                    {"batch", "100"},
                    {"gamma", "0.98"},
-                   {"tau", "0.005"},
+                   {"tau", "0.01"},
                    {"actor_lr", "1e-3"},
                    {"critic_lr", "1e-3"},
                    {"critic_weight_decay", "0"},

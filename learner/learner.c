@@ -25,6 +25,7 @@ enum {
     MESSAGES_PER_TURN = 256, /* read before other handles have their turn */
     FAREWELL_MS = 2000,      /* longest wait for the peers to leave after the last Bye */
     HELLO_BYTES_MAX = 65536,
+    EVALUATOR_WAIT_MS = 10000, /* evaluations are left out when no evaluator came for so long */
 };
 
 typedef struct Learner {
@@ -34,6 +35,7 @@ typedef struct Learner {
     void *zmq_context;
     Router *router;
     Publisher *publisher;
+    char weights_endpoint[WIRE_ENDPOINT_MAX + 1];
     Fleet *fleet;
     ProgressView progress;
     float *weights; /* (mlp_num_params) of the policy on its way out */
@@ -48,6 +50,7 @@ typedef struct Learner {
 
     int signal_number; /* that asked us to stop; 0: none */
     int64_t farewell_ms;
+    int64_t evaluator_seen_ms;
     bool finished;
     int error;
     Err err;
@@ -145,6 +148,12 @@ static void send_weights(Learner *learner)
         log_error("out of memory for the weights: they are not published");
 }
 
+static void skip_evaluation(Learner *learner, uint64_t eval_id)
+{
+    EvalOutcome outcome = {.eval_id = eval_id, .skipped = true};
+    exchange_answer(&learner->run.exchange, &outcome);
+}
+
 static void ask_evaluations(Learner *learner)
 {
     Run *run = &learner->run;
@@ -159,11 +168,21 @@ static void ask_evaluations(Learner *learner)
                                .version = ticket->version,
                                .mlp = run->exchange.policy,
                                .params = ticket->params};
-        if (!fleet_request_evaluation(learner->fleet, &request)) {
-            EvalOutcome outcome = {.eval_id = ticket->eval_id, .skipped = true};
-            exchange_answer(&run->exchange, &outcome);
-        }
+        if (!fleet_request_evaluation(learner->fleet, &request))
+            skip_evaluation(learner, request.eval_id);
     }
+}
+
+/* Gives up evaluations that nobody runs. */
+static void drop_evaluations(Learner *learner, int64_t now_ms)
+{
+    if (fleet_num_evaluators(learner->fleet) > 0)
+        learner->evaluator_seen_ms = now_ms;
+    if (now_ms - learner->evaluator_seen_ms < EVALUATOR_WAIT_MS)
+        return;
+    uint64_t eval_id = 0;
+    while (fleet_take_back_evaluation(learner->fleet, &eval_id))
+        skip_evaluation(learner, eval_id);
 }
 
 static void say_farewell(Learner *learner, ByeReason reason)
@@ -278,6 +297,7 @@ static void on_tick(uv_timer_t *handle)
                                   (uint32_t)learner->config->publish_interval_ms,
                                   (uint64_t)learner->config->weights_bytes_per_s_max);
         atomic_store(&learner->run.exchange.publish_interval_ms, interval_ms);
+        drop_evaluations(learner, now_ms);
     }
     pump(learner);
     progress_show(&learner->progress, &learner->run, learner->fleet, now_ms);
@@ -315,24 +335,23 @@ static size_t message_bytes_max(const Learner *learner)
 /* Reserves the memory of a run whose dimensions are known already. */
 static int reserve_early(Learner *learner, Err *err)
 {
-    const Preset *preset = preset_find(learner->config->env);
+    Config *config = learner->config;
+    const Preset *preset = preset_find(config->env);
+    int code = preset ? config_apply_preset(config, preset->env, err) : ERR_OK;
+    /* Without an environment the preset is not known yet, and so neither is what holds. */
+    if (code == 0 && config->env[0] != '\0')
+        code = config_check(config, err);
+    if (code != 0)
+        return code;
+    const Spec *restored = &learner->dir.run.spec;
     if (learner->dir.has_checkpoint)
-        return run_reserve(&learner->run, learner->dir.run.spec.obs_dim,
-                           learner->dir.run.spec.act_dim, err);
-    if (!preset)
-        return ERR_OK;
-    int code = config_apply_preset(learner->config, preset->env, err);
-    if (code == 0)
-        code = config_check(learner->config, err);
-    if (code == 0)
-        code = run_reserve(&learner->run, preset->obs_dim, preset->act_dim, err);
-    return code;
+        return run_reserve(&learner->run, restored->obs_dim, restored->act_dim, err);
+    return preset ? run_reserve(&learner->run, preset->obs_dim, preset->act_dim, err) : ERR_OK;
 }
 
 static int open_sockets(Learner *learner, Err *err)
 {
     const Config *config = learner->config;
-    char weights_endpoint[WIRE_ENDPOINT_MAX + 1];
     learner->zmq_context = zmq_ctx_new();
     if (!learner->zmq_context)
         return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
@@ -340,11 +359,17 @@ static int open_sockets(Learner *learner, Err *err)
     int code = router_new(learner->zmq_context, config->bind, message_bytes_max(learner),
                           &learner->router, err);
     if (code == 0)
-        code = endpoints_weights(router_endpoint(learner->router), weights_endpoint, err);
+        code = endpoints_weights(router_endpoint(learner->router), learner->weights_endpoint, err);
     if (code == 0)
-        code = publisher_new(learner->zmq_context, weights_endpoint, &learner->publisher, err);
-    if (code != 0)
-        return code;
+        code = publisher_new(learner->zmq_context, learner->weights_endpoint, &learner->publisher,
+                             err);
+    return code;
+}
+
+/* After the epoch of this start is known. */
+static int make_fleet(Learner *learner, Err *err)
+{
+    const Config *config = learner->config;
     FleetConfig fleet_config = {
         .epoch = learner->dir.epoch,
         .peers_max = (uint32_t)config->peers_max,
@@ -355,7 +380,7 @@ static int open_sockets(Learner *learner, Err *err)
         .actors_awaited = (uint32_t)config->actors,
     };
     endpoints_fill_welcome(config, &fleet_config.welcome);
-    code = endpoints_advertise(config, weights_endpoint, &fleet_config.welcome, err);
+    int code = endpoints_advertise(config, learner->weights_endpoint, &fleet_config.welcome, err);
     if (code != 0)
         return code;
     FleetSink sink = {learner, adopt_spec, accept_segment, evaluated, note};
@@ -414,10 +439,7 @@ static void close_all(Learner *learner)
 
 static int run_loop(Learner *learner, Err *err)
 {
-    /* A stop must be heard from here on, also while the run is still being set up. */
     int code = start_loop(learner, err);
-    if (code == 0)
-        code = run_dir_begin(&learner->dir, learner->config, learner->config->env, err);
     if (code != 0)
         return code;
     if (learner->dir.has_checkpoint) {
@@ -443,15 +465,18 @@ int learner_run(Config *config, LearnerEnd *end, int *signal_number, Err *err)
     learner->config = config;
     learner->run.config = config;
     learner->run.dir = &learner->dir;
+    learner->evaluator_seen_ms = clock_ms();
     progress_start(&learner->progress, config->progress != PROGRESS_OFF, clock_ms());
     uv_loop_init(&learner->loop);
     int code = run_dir_open(&learner->dir, config, err);
     if (code == 0)
-        code = config_check(config, err);
-    if (code == 0)
         code = reserve_early(learner, err);
     if (code == 0)
         code = open_sockets(learner, err);
+    if (code == 0)
+        code = run_dir_begin(&learner->dir, config, config->env, err);
+    if (code == 0)
+        code = make_fleet(learner, err);
     if (code == 0)
         code = run_loop(learner, err);
     *end = learner->finished ? LEARNER_FINISHED : LEARNER_STOPPED;

@@ -3,16 +3,13 @@
 
 #include "common/config.h"
 #include "common/log.h"
-#include "common/parent.h"
+#include "common/program.h"
 #include "learner/agent/openblas.h"
 #include "learner/learner.h"
 
 int main(int argc, char **argv)
 {
-    log_set_name("learner");
-    /* A file that grows past a limit is an error of the write, not the end of the process. */
-    signal(SIGXFSZ, SIG_IGN);
-    if (!parent_follow())
+    if (!program_start("learner"))
         return 1;
     Err err = {""};
     static Config config;

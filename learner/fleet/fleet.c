@@ -261,6 +261,13 @@ static void handle_heartbeat(Peer *peer, const Heartbeat *heartbeat)
     memcpy(session->waiting_for, heartbeat->waiting_for, sizeof session->waiting_for);
 }
 
+static void remove_evaluation(Fleet *fleet, uint32_t i)
+{
+    fleet->num_evaluations--;
+    memmove(&fleet->evaluations[i], &fleet->evaluations[i + 1],
+            (fleet->num_evaluations - i) * sizeof fleet->evaluations[0]);
+}
+
 static void handle_eval_result(Fleet *fleet, Peer *peer, const EvalResult *result)
 {
     peer->evaluating = false;
@@ -268,9 +275,7 @@ static void handle_eval_result(Fleet *fleet, Peer *peer, const EvalResult *resul
         if (fleet->evaluations[i].link != peer->link ||
             fleet->evaluations[i].request.eval_id != result->eval_id)
             continue;
-        fleet->num_evaluations--;
-        memmove(&fleet->evaluations[i], &fleet->evaluations[i + 1],
-                (fleet->num_evaluations - i) * sizeof fleet->evaluations[0]);
+        remove_evaluation(fleet, i);
         fleet->sink.evaluated(fleet->sink.context, result);
         break;
     }
@@ -376,7 +381,7 @@ void fleet_tick(Fleet *fleet, int64_t now_ms)
 
 bool fleet_request_evaluation(Fleet *fleet, const EvalRequest *request)
 {
-    if (fleet->num_evaluators == 0 || fleet->num_evaluations == EVALUATIONS_MAX)
+    if (fleet->num_evaluations == EVALUATIONS_MAX)
         return false;
     fleet->evaluations[fleet->num_evaluations++] = (PendingEvaluation){.request = *request};
     for (Peer *peer = fleet->peers; peer; peer = peer->hh.next) {
@@ -384,6 +389,18 @@ bool fleet_request_evaluation(Fleet *fleet, const EvalRequest *request)
             fleet_queue(fleet, peer);
     }
     return true;
+}
+
+bool fleet_take_back_evaluation(Fleet *fleet, uint64_t *eval_id)
+{
+    for (uint32_t i = 0; i < fleet->num_evaluations; i++) {
+        if (fleet->evaluations[i].link != 0)
+            continue;
+        *eval_id = fleet->evaluations[i].request.eval_id;
+        remove_evaluation(fleet, i);
+        return true;
+    }
+    return false;
 }
 
 uint32_t fleet_num_evaluations(const Fleet *fleet)

@@ -84,9 +84,11 @@ bool fleet_next_message(Fleet *fleet, int64_t now_ms, uint32_t *link, Message *m
 void fleet_link_gone(Fleet *fleet, uint32_t link);
 
 /* Queues an evaluation of a policy (`params` are borrowed until the result came). It is sent to the
- * next free evaluator, and again if that one is lost. False when no evaluator is connected or the
- * queue is full. */
+ * next free evaluator, and again if that one is lost. False when the queue is full. */
 bool fleet_request_evaluation(Fleet *fleet, const EvalRequest *request);
+
+/* Takes an evaluation back on which no evaluator works. False when there is none. */
+bool fleet_take_back_evaluation(Fleet *fleet, uint64_t *eval_id);
 uint32_t fleet_num_evaluations(const Fleet *fleet); /* asked for, without result */
 
 /* Says Bye to everybody, now and to whoever comes later. */

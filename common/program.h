@@ -1,0 +1,15 @@
+/* What every program of ours does first: sound standard streams, errors in place of deadly signals,
+ * a name in the log, and following a parent. */
+#ifndef POLYAK_COMMON_PROGRAM_H
+#define POLYAK_COMMON_PROGRAM_H
+
+#include <stdbool.h>
+
+/* Names the process that a program follows: it ends when that one ends, also when it was killed. So
+ * nothing that `polyak train` started outlives it. */
+#define PROGRAM_PARENT_VARIABLE "POLYAK_PARENT_PID"
+
+/* To be called first in main(). False when the parent to follow has ended already. */
+bool program_start(const char *name);
+
+#endif
