@@ -183,7 +183,7 @@ static void record_step(Rollout *rollout, int i, const float *action, const EnvO
     if (outcome->end != SEGMENT_CONTINUES) {
         close_segment(rollout, lane, outcome->end);
         end_episode(lane);
-    } else if (segment->num_steps == rollout->config.segment_steps) {
+    } else if (segment->num_steps >= rollout->config.segment_steps) {
         close_segment(rollout, lane, SEGMENT_CONTINUES);
     }
 }
