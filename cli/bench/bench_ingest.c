@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <zmq.h>
 
-#include "cli/bench.h"
-#include "cli/bench_peers.h"
+#include "cli/bench/bench.h"
+#include "cli/bench/bench_peers.h"
 #include "common/clock.h"
 #include "common/rng.h"
 #include "proto/wire.h"

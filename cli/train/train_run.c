@@ -1,4 +1,4 @@
-#include "cli/train_run.h"
+#include "cli/train/train_run.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -8,8 +8,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "cli/children.h"
 #include "cli/observer.h"
+#include "cli/train/children.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"

@@ -1,7 +1,7 @@
 /* What `polyak train` is asked to do, completed and checked before anything is started. For the
  * main thread. */
-#ifndef POLYAK_CLI_TRAIN_PLAN_H
-#define POLYAK_CLI_TRAIN_PLAN_H
+#ifndef POLYAK_CLI_TRAIN_TRAIN_PLAN_H
+#define POLYAK_CLI_TRAIN_TRAIN_PLAN_H
 
 #include <stdbool.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* polyak bench env: steps of one instance of an environment with random actions. */
 #include "actor/envs/env_host.h"
-#include "cli/bench.h"
+#include "cli/bench/bench.h"
 #include "common/clock.h"
 #include "common/rng.h"
 

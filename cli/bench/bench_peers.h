@@ -3,8 +3,8 @@
  *
  * The process is forked before this one makes its ZeroMQ context, and dies with it. What both sides
  * share is one block of memory, which starts as zeros. */
-#ifndef POLYAK_CLI_BENCH_PEERS_H
-#define POLYAK_CLI_BENCH_PEERS_H
+#ifndef POLYAK_CLI_BENCH_BENCH_PEERS_H
+#define POLYAK_CLI_BENCH_BENCH_PEERS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/launch.h"
 #include "cli/policy_score.h"
 #include "cli/report.h"
-#include "cli/train_plan.h"
-#include "cli/train_run.h"
+#include "cli/train/launch.h"
+#include "cli/train/train_plan.h"
+#include "cli/train/train_run.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"

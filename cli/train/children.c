@@ -1,12 +1,12 @@
-#include "cli/children.h"
+#include "cli/train/children.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/launch.h"
-#include "cli/restart.h"
+#include "cli/train/launch.h"
+#include "cli/train/restart.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"

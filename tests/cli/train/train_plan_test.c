@@ -1,4 +1,4 @@
-#include "cli/train_plan.h"
+#include "cli/train/train_plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

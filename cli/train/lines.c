@@ -1,4 +1,4 @@
-#include "cli/lines.h"
+#include "cli/train/lines.h"
 
 static void hand_over(Lines *lines, LineTaker take, void *owner)
 {

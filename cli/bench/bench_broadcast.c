@@ -3,8 +3,8 @@
 #include <time.h>
 #include <zmq.h>
 
-#include "cli/bench.h"
-#include "cli/bench_peers.h"
+#include "cli/bench/bench.h"
+#include "cli/bench/bench_peers.h"
 #include "common/clock.h"
 #include "common/rng.h"
 #include "learner/fleet/publish.h"

@@ -3,8 +3,8 @@
  *
  * The private directory has a random name and mode 0700, so nobody else can connect. An ipc path is
  * limited to 107 bytes (sun_path); the longest one in the directory fits. */
-#ifndef POLYAK_CLI_LAUNCH_H
-#define POLYAK_CLI_LAUNCH_H
+#ifndef POLYAK_CLI_TRAIN_LAUNCH_H
+#define POLYAK_CLI_TRAIN_LAUNCH_H
 
 #include "common/config.h"
 #include "common/err.h"

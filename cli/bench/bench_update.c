@@ -1,7 +1,7 @@
 /* polyak bench update: how long one DDPG update takes, on batches of random numbers. */
 #include <stdio.h>
 
-#include "cli/bench.h"
+#include "cli/bench/bench.h"
 #include "common/clock.h"
 #include "common/cpu.h"
 #include "common/fpu.h"

@@ -1,4 +1,4 @@
-#include "cli/launch.h"
+#include "cli/train/launch.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,8 +4,8 @@
  * worked (lived for RESTART_WORKED_MS, or is known to have delivered) starts over at the shortest.
  * RESTART_FAILURES_MAX failures within RESTART_WINDOW_MS without having worked are given up: what
  * fails at once every time is not mended by another try. */
-#ifndef POLYAK_CLI_RESTART_H
-#define POLYAK_CLI_RESTART_H
+#ifndef POLYAK_CLI_TRAIN_RESTART_H
+#define POLYAK_CLI_TRAIN_RESTART_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "cli/restart.h"
+#include "cli/train/restart.h"
 
 int restart_after(Restart *restart, int64_t started_ms, int64_t now_ms, bool worked)
 {

@@ -4,8 +4,8 @@
  * A process leads a session of its own, so a Ctrl-C in the terminal reaches only its parent, which
  * ends its children in order. Lines that carry a time already are printed as they are; others get
  * the process's name in front. */
-#ifndef POLYAK_CLI_PROCESS_H
-#define POLYAK_CLI_PROCESS_H
+#ifndef POLYAK_CLI_TRAIN_PROCESS_H
+#define POLYAK_CLI_TRAIN_PROCESS_H
 
 #include <stdint.h>
 #include <uv.h>

@@ -1,4 +1,4 @@
-#include "cli/restart.h"
+#include "cli/train/restart.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

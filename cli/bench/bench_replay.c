@@ -1,7 +1,7 @@
 /* polyak bench replay: appending segments, and drawing batches from a full replay. */
 #include <stdlib.h>
 
-#include "cli/bench.h"
+#include "cli/bench/bench.h"
 #include "common/clock.h"
 #include "common/rng.h"
 #include "learner/replay/replay.h"

@@ -3,13 +3,13 @@
  *
  * What always holds: once stopping has begun nothing is started any more, and every process is gone
  * within CHILDREN_KILL_MS + CHILDREN_LEAVE_MS, at worst killed. */
-#ifndef POLYAK_CLI_CHILDREN_H
-#define POLYAK_CLI_CHILDREN_H
+#ifndef POLYAK_CLI_TRAIN_CHILDREN_H
+#define POLYAK_CLI_TRAIN_CHILDREN_H
 
 #include <stdbool.h>
 #include <uv.h>
 
-#include "cli/process.h"
+#include "cli/train/process.h"
 #include "common/err.h"
 
 enum {

@@ -1,7 +1,7 @@
 /* `polyak bench`: what the measurements share. A figure is the median of BENCH_REPEATS repeats,
  * with the least and the most of them. For the main thread. */
-#ifndef POLYAK_CLI_BENCH_H
-#define POLYAK_CLI_BENCH_H
+#ifndef POLYAK_CLI_BENCH_BENCH_H
+#define POLYAK_CLI_BENCH_BENCH_H
 
 #include <jansson.h>
 #include <stdbool.h>

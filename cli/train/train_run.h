@@ -1,11 +1,11 @@
 /* A run on this machine, from the start of its processes to the end of the last one: the event loop
  * of `polyak train`, with progress and signals. Belongs to the main thread. */
-#ifndef POLYAK_CLI_TRAIN_RUN_H
-#define POLYAK_CLI_TRAIN_RUN_H
+#ifndef POLYAK_CLI_TRAIN_TRAIN_RUN_H
+#define POLYAK_CLI_TRAIN_TRAIN_RUN_H
 
 #include <stdint.h>
 
-#include "cli/launch.h"
+#include "cli/train/launch.h"
 #include "common/config.h"
 #include "common/err.h"
 

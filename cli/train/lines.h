@@ -3,8 +3,8 @@
  * A line is at most LINE_BYTES_MAX bytes; a longer one comes in several. What could disturb a
  * terminal (control bytes) becomes '?', a tab a blank; the end of a line, "\n" or "\r\n", is taken
  * off. */
-#ifndef POLYAK_CLI_LINES_H
-#define POLYAK_CLI_LINES_H
+#ifndef POLYAK_CLI_TRAIN_LINES_H
+#define POLYAK_CLI_TRAIN_LINES_H
 
 #include <stddef.h>
 

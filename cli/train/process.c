@@ -1,4 +1,4 @@
-#include "cli/process.h"
+#include "cli/train/process.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli/lines.h"
+#include "cli/train/lines.h"
 #include "common/log.h"
 
 /* How long the output of an ended process may stay open: a grandchild that inherited it could hold

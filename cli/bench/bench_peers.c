@@ -1,4 +1,4 @@
-#include "cli/bench_peers.h"
+#include "cli/bench/bench_peers.h"
 
 #include <errno.h>
 #include <pthread.h>
