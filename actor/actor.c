@@ -81,19 +81,12 @@ static int take_welcome(Actor *actor, Err *err)
 /* Why no step may be taken now; NULL when one may. */
 static const char *why_not_step(const Actor *actor, int64_t now_ms)
 {
-    const Uplink *uplink = &actor->connection.uplink;
-    const Welcome *welcome = &uplink->welcome;
-    if (uplink->state != UPLINK_ACTIVE || !actor->configured)
+    if (!actor->configured)
         return "waiting for the learner";
-    if (uplink_credit(uplink) == 0)
-        return uplink->reason[0] ? uplink->reason : "waiting for credit";
-    if (welcome->sync && !version_equal(actor->policy.version, uplink->credit_version))
-        return "lockstep: waiting for the policy of this turn";
-    if (uplink->newest.epoch != 0 && !policy_is_set(&actor->policy))
-        return "waiting for the first policy";
-    if (welcome->policy_age_s_max > 0 && policy_is_set(&actor->policy) &&
-        now_ms - actor->downlink.received_ms > (int64_t)welcome->policy_age_s_max * 1000)
-        return "the policy is too old (policy_age_s_max): waiting for a newer one";
+    const char *reason = uplink_why_wait(&actor->connection.uplink, actor->policy.version,
+                                         actor->downlink.received_ms, now_ms);
+    if (reason)
+        return reason;
     if (rollout_is_blocked(actor->rollout))
         return "the outbox is full: waiting for acknowledgements";
     return NULL;

@@ -92,9 +92,9 @@ static int send_all(Connection *connection, int64_t now_ms, Err *err)
             break; /* whatever else it is: the uplink tries again */
         }
         case UPLINK_SEND:
-            if (dealer_send(&connection->dealer, &message, &connection->dims) == ERR_FULL) {
-                /* The learner does not take it: what was not sent is sent on the next connection.
-                 */
+            if (dealer_send(&connection->dealer, &message, &connection->dims) != 0) {
+                /* The learner does not take it, or there is no memory: later, then. */
+                uplink_not_sent(&connection->uplink, &message);
                 return ERR_OK;
             }
             break;

@@ -42,6 +42,9 @@ void outbox_close(Outbox *outbox, Segment *segment);
 /* The next segment to send, up to this sequence; NULL when there is none. It counts as sent. */
 const Segment *outbox_next(Outbox *outbox, uint64_t send_limit_sequence);
 
+/* The segment that outbox_next() gave last did not leave: it is given again. */
+void outbox_unsend(Outbox *outbox, uint64_t sequence);
+
 /* All up to `sequence` have arrived; what was never sent is not believed. */
 void outbox_acknowledge(Outbox *outbox, uint64_t sequence);
 

@@ -97,6 +97,12 @@ UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message)
     return UPLINK_SEND;
 }
 
+void uplink_not_sent(Uplink *uplink, const Message *message)
+{
+    if (message->kind == MESSAGE_SEGMENT)
+        outbox_unsend(uplink->outbox, message->segment.sequence);
+}
+
 static void take_welcome(Uplink *uplink, const Welcome *welcome)
 {
     if (uplink->state != UPLINK_CONNECTING)
@@ -211,6 +217,29 @@ uint64_t uplink_credit(const Uplink *uplink)
     if (uplink->state != UPLINK_ACTIVE || uplink->step_limit <= uplink->steps_taken)
         return 0;
     return uplink->step_limit - uplink->steps_taken;
+}
+
+const char *uplink_why_wait(const Uplink *uplink, Version policy, int64_t weights_ms,
+                            int64_t now_ms)
+{
+    const Welcome *welcome = &uplink->welcome;
+    if (uplink->state != UPLINK_ACTIVE)
+        return "waiting for the learner";
+    if (uplink_credit(uplink) == 0)
+        return uplink->reason[0] ? uplink->reason : "waiting for credit";
+    /* A learner that began again has no policy yet, and waits for steps to make one: an actor that
+     * has one from before acts with it. */
+    if (welcome->sync && uplink->credit_version.epoch != 0 &&
+        !version_equal(policy, uplink->credit_version))
+        return "lockstep: waiting for the policy of this turn";
+    if (uplink->newest.epoch == 0)
+        return NULL;
+    if (policy.epoch == 0)
+        return "waiting for the first policy";
+    if (welcome->policy_age_s_max > 0 &&
+        now_ms - weights_ms > (int64_t)welcome->policy_age_s_max * 1000)
+        return "the policy is too old (policy_age_s_max): waiting for a newer one";
+    return NULL;
 }
 
 void uplink_count_steps(Uplink *uplink, uint64_t steps)

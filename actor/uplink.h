@@ -63,6 +63,10 @@ void uplink_start(Uplink *uplink, const Hello *hello, Outbox *outbox, const Sess
 /* What to do next; to be called until it says UPLINK_NOTHING. A message points into the outbox. */
 UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message);
 
+/* The message that uplink_next() gave could not be handed to the socket: a segment is given again.
+ */
+void uplink_not_sent(Uplink *uplink, const Message *message);
+
 /* Handles a message from the learner. `fresh_session` is taken where a new session begins. */
 void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh_session,
                     int64_t now_ms);
@@ -73,6 +77,11 @@ void uplink_said(Uplink *uplink, int64_t now_ms);
 
 /* Env steps that may be taken now. */
 uint64_t uplink_credit(const Uplink *uplink);
+
+/* Why no step may be taken now, in words for a person; NULL when one may. `policy` is the version
+ * that the actor has (epoch 0: none); weights last came at weights_ms. */
+const char *uplink_why_wait(const Uplink *uplink, Version policy, int64_t weights_ms,
+                            int64_t now_ms);
 
 /* Steps were recorded. */
 void uplink_count_steps(Uplink *uplink, uint64_t steps);
