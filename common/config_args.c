@@ -41,9 +41,10 @@ static bool is_own_flag(const char *name)
 static const ConfigKey *find_flag(const char *name)
 {
     char key_name[NAME_BYTES];
-    if (strchr(name, '_') || strlen(name) >= sizeof key_name)
+    size_t length = strlen(name);
+    if (strchr(name, '_') || length >= sizeof key_name)
         return NULL;
-    strcpy(key_name, name);
+    memcpy(key_name, name, length + 1);
     for (char *c = key_name; *c; c++) {
         if (*c == '-')
             *c = '_';

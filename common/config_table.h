@@ -90,7 +90,7 @@ const ConfigKey *config_key_nearest(const char *name, unsigned programs);
 const char *config_flag_name(const char *key_name, char *out);
 
 /* "polyak-learner, polyak train" for a bit set; returns `out`. */
-const char *config_program_names(unsigned programs, char *out, size_t out_bytes);
+const char *config_program_names(unsigned wanted, char *out, size_t out_bytes);
 
 /* Parses text as a value of `key`. ERR_USAGE says "label: what is wrong". */
 int config_value_parse(const ConfigKey *key, const char *label, const char *text,

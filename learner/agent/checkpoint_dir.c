@@ -186,7 +186,7 @@ int checkpoint_find_newest(const char *directory, char *path, int path_bytes, Er
     if (code == ERR_OK && listing.count == 0)
         code = err_set(err, ERR_MISSING, "there is no checkpoint in %s yet", directory);
     bool found = false;
-    char candidate[FS_PATH_MAX];
+    char candidate[FS_PATH_MAX] = "";
     for (size_t i = 0; code == ERR_OK && !found && i < listing.count; i++) {
         char name[NAME_BYTES];
         RunState run;
@@ -218,7 +218,7 @@ int checkpoint_resolve(const char *run_dir, const char *which, char *path, int p
     bool best = strcmp(which, "best") == 0;
     bool has_run_dir = run_dir && run_dir[0] != '\0';
     char directory[FS_PATH_MAX];
-    char candidate[FS_PATH_MAX];
+    char candidate[FS_PATH_MAX] = "";
     if (!newest && !best && fs_exists(which))
         return take_path(which, path, path_bytes, err);
     if (!has_run_dir && (newest || best))
