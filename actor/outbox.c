@@ -82,8 +82,6 @@ const Segment *outbox_next(Outbox *outbox, uint64_t send_limit_sequence)
     if (sequence >= outbox->next_sequence || sequence > send_limit_sequence)
         return NULL;
     outbox->sent_sequence = sequence;
-    if (sequence > outbox->seen_sequence)
-        outbox->seen_sequence = sequence;
     return &outbox->segments[*closed_slot(outbox, sequence)];
 }
 
@@ -93,10 +91,18 @@ void outbox_unsend(Outbox *outbox, uint64_t sequence)
     outbox->sent_sequence--;
 }
 
+/* The last segment that the learner may have. */
+static uint64_t last_seen(const Outbox *outbox)
+{
+    return outbox->sent_sequence > outbox->seen_sequence ? outbox->sent_sequence
+                                                         : outbox->seen_sequence;
+}
+
 void outbox_acknowledge(Outbox *outbox, uint64_t sequence)
 {
-    if (sequence > outbox->seen_sequence)
-        sequence = outbox->seen_sequence;
+    uint64_t seen = last_seen(outbox);
+    if (sequence > seen)
+        sequence = seen;
     while (outbox->acked_sequence < sequence) {
         outbox->acked_sequence++;
         outbox->free_places[outbox->num_free++] = *closed_slot(outbox, outbox->acked_sequence);
@@ -107,6 +113,7 @@ void outbox_acknowledge(Outbox *outbox, uint64_t sequence)
 
 void outbox_rewind(Outbox *outbox)
 {
+    outbox->seen_sequence = last_seen(outbox);
     outbox->sent_sequence = outbox->acked_sequence;
 }
 
@@ -114,12 +121,13 @@ uint64_t outbox_restart(Outbox *outbox, uint64_t *steps_dropped)
 {
     uint64_t first = outbox->acked_sequence + 1;
     uint64_t last = outbox->next_sequence - 1;
+    uint64_t seen = last_seen(outbox);
     uint64_t dropped = 0;
     uint64_t kept = 0;
     for (uint64_t i = first; i <= last; i++) {
         int place = *closed_slot(outbox, i);
         Segment *segment = &outbox->segments[place];
-        if (i <= outbox->seen_sequence) {
+        if (i <= seen) {
             *steps_dropped += (uint64_t)segment->num_steps;
             outbox->free_places[outbox->num_free++] = place;
             dropped++;

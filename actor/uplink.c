@@ -1,5 +1,6 @@
 #include "actor/uplink.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,9 +62,7 @@ static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
         message->segment = *segment;
         return true;
     }
-    if (uplink->heartbeat_due ||
-        now_ms - uplink->said_ms >= uplink->welcome.heartbeat_interval_ms) {
-        uplink->heartbeat_due = false;
+    if (now_ms - uplink->said_ms >= uplink->welcome.heartbeat_interval_ms) {
         message->kind = MESSAGE_HEARTBEAT;
         message->heartbeat = uplink->status;
         return true;
@@ -249,12 +248,13 @@ void uplink_count_steps(Uplink *uplink, uint64_t steps)
 
 int uplink_timeout_ms(const Uplink *uplink, int64_t now_ms)
 {
-    int64_t due_ms = now_ms + HELLO_TIMEOUT_MS;
+    int64_t lost_ms = uplink->heard_ms + silence_allowed_ms(uplink) + 1;
+    int64_t heartbeat_ms = uplink->said_ms + uplink->welcome.heartbeat_interval_ms;
+    int64_t due_ms = lost_ms;
     if (uplink->socket_wanted)
         due_ms = uplink->retry_ms;
-    else if (uplink->state == UPLINK_ACTIVE)
-        due_ms = uplink->said_ms + uplink->welcome.heartbeat_interval_ms;
-    else
-        due_ms = uplink->heard_ms + HELLO_TIMEOUT_MS + 1;
-    return due_ms > now_ms ? (int)(due_ms - now_ms) : 0;
+    else if (uplink->state == UPLINK_ACTIVE && heartbeat_ms < lost_ms)
+        due_ms = heartbeat_ms;
+    int64_t wait_ms = due_ms - now_ms;
+    return wait_ms <= 0 ? 0 : wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
 }

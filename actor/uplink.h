@@ -37,7 +37,6 @@ typedef struct Uplink {
     uint64_t sessions; /* how many were begun; on a change the caller counts its open steps again */
     bool socket_wanted;
     bool hello_due;
-    bool heartbeat_due;
     bool bye_due;
     ByeReason bye;
     int64_t heard_ms; /* when the learner was last heard, or the Hello said */

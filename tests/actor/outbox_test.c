@@ -256,13 +256,44 @@ static void test_a_restart_leaves_open_segments_open(void **state)
     expect_sent(NO_LIMIT, 2, 77);
 }
 
+static void test_a_segment_that_the_socket_did_not_take_was_never_sent(void **state)
+{
+    (void)state;
+    uint64_t steps = 0;
+    close_many(3);
+    expect_sent(NO_LIMIT, 1, 0);
+    expect_sent(NO_LIMIT, 2, 1);
+    outbox_unsend(&outbox, 2);
+    assert_int_equal(outbox_unsent(&outbox), 2);
+    outbox_acknowledge(&outbox, 2);
+    assert_int_equal(outbox.acked_sequence, 1);
+    expect_sent(NO_LIMIT, 2, 1);
+    outbox_unsend(&outbox, 2);
+    assert_int_equal(outbox_restart(&outbox, &steps), 0);
+    expect_sent(NO_LIMIT, 1, 1);
+}
+
+static void test_a_segment_that_an_earlier_connection_sent_stays_sent(void **state)
+{
+    (void)state;
+    uint64_t steps = 0;
+    close_many(2);
+    expect_sent(NO_LIMIT, 1, 0);
+    outbox_rewind(&outbox);
+    expect_sent(NO_LIMIT, 1, 0);
+    outbox_unsend(&outbox, 1);
+    assert_int_equal(outbox_restart(&outbox, &steps), 1);
+    assert_int_equal(steps, 1);
+    expect_sent(NO_LIMIT, 1, 1);
+}
+
 /* What the outbox is to hold: episodes and steps of the unacknowledged segments, in order. */
 typedef struct Model {
     uint64_t episode[PLACES];
     int num_steps[PLACES];
     int num_closed;
-    int num_sent;
-    int num_seen;
+    int num_sent; /* on this connection */
+    int num_seen; /* on earlier ones */
     Segment *open[PLACES];
     int num_open;
     uint64_t acked;
@@ -276,7 +307,7 @@ static void model_pop(Model *model, int count)
     memmove(model->num_steps, model->num_steps + count, (size_t)left * sizeof model->num_steps[0]);
     model->num_closed = left;
     model->num_sent = model->num_sent > count ? model->num_sent - count : 0;
-    model->num_seen -= count;
+    model->num_seen = model->num_seen > count ? model->num_seen - count : 0;
 }
 
 static void model_check(const Model *model)
@@ -331,31 +362,47 @@ static void model_send(Model *model, Rng *rng)
     assert_int_equal(segment->episode, model->episode[model->num_sent]);
     assert_int_equal(segment->num_steps, model->num_steps[model->num_sent]);
     model->num_sent++;
-    if (model->num_seen < model->num_sent)
-        model->num_seen = model->num_sent;
+    if (rng_below(rng, 6) == 0) {
+        outbox_unsend(&outbox, sequence);
+        model->num_sent--;
+    }
+}
+
+/* How many of the segments the learner may have. */
+static int model_seen(const Model *model)
+{
+    return model->num_seen > model->num_sent ? model->num_seen : model->num_sent;
 }
 
 static void model_acknowledge(Model *model, Rng *rng)
 {
     uint64_t sequence = rng_below(rng, model->acked + PLACES + 2);
+    int seen = model_seen(model);
     outbox_acknowledge(&outbox, sequence);
     if (sequence <= model->acked)
         return;
-    int count = sequence - model->acked < (uint64_t)model->num_seen ? (int)(sequence - model->acked)
-                                                                    : model->num_seen;
+    int count = sequence - model->acked < (uint64_t)seen ? (int)(sequence - model->acked) : seen;
     model->acked += (uint64_t)count;
     model_pop(model, count);
+}
+
+static void model_rewind(Model *model)
+{
+    outbox_rewind(&outbox);
+    model->num_seen = model_seen(model);
+    model->num_sent = 0;
 }
 
 static void model_restart(Model *model)
 {
     uint64_t steps = 0;
     uint64_t wanted = 0;
-    for (int i = 0; i < model->num_seen; i++)
+    int seen = model_seen(model);
+    for (int i = 0; i < seen; i++)
         wanted += (uint64_t)model->num_steps[i];
-    assert_int_equal(outbox_restart(&outbox, &steps), model->num_seen);
+    assert_int_equal(outbox_restart(&outbox, &steps), seen);
     assert_int_equal(steps, wanted);
-    model_pop(model, model->num_seen);
+    model_pop(model, seen);
     model->num_sent = 0;
     model->acked = 0;
 }
@@ -393,8 +440,7 @@ static void test_random_operations_agree_with_a_list(void **state)
             model_acknowledge(&model, &rng);
             break;
         case 14:
-            outbox_rewind(&outbox);
-            model.num_sent = 0;
+            model_rewind(&model);
             break;
         default:
             if (rng_below(&rng, 8) == 0)
@@ -424,6 +470,8 @@ int main(void)
         CASE(test_a_restart_drops_what_was_sent_and_keeps_the_rest_numbered_from_1),
         CASE(test_a_restart_drops_what_an_earlier_connection_sent),
         CASE(test_a_restart_leaves_open_segments_open),
+        CASE(test_a_segment_that_the_socket_did_not_take_was_never_sent),
+        CASE(test_a_segment_that_an_earlier_connection_sent_stays_sent),
         CASE(test_random_operations_agree_with_a_list),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,251 @@
+/* The actor's side of the protocol over many connections: learners that are lost, refuse, forget
+ * the session, or say goodbye. */
+#include "actor/uplink.h"
+
+#include "tests/actor/uplink_fixture.h"
+
+static void test_a_learner_silent_for_three_intervals_is_lost(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 10);
+    send_segments(4, 1);
+    receive_ack(2, 0, 0);
+    now_ms += 3 * HEARTBEAT_MS;
+    expect_send(MESSAGE_HEARTBEAT);
+    assert_int_equal(uplink.state, UPLINK_ACTIVE);
+    now_ms++;
+    expect_hello(&first_session, 3);
+    assert_int_equal(uplink_credit(&uplink), 0);
+    assert_int_equal(uplink.lost_ms, now_ms);
+}
+
+static void test_any_message_is_a_sign_of_life(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 10);
+    const MessageKind kinds[] = {MESSAGE_ACK, MESSAGE_WELCOME, MESSAGE_EVAL_REQUEST,
+                                 MESSAGE_STATUS};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        now_ms += 3 * HEARTBEAT_MS;
+        receive(&(Message){.kind = kinds[i]});
+        expect_send(MESSAGE_HEARTBEAT);
+        assert_int_equal(uplink.state, UPLINK_ACTIVE);
+    }
+}
+
+static void test_a_new_connection_sends_again_what_is_not_acknowledged(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 10);
+    send_segments(4, 1);
+    receive_ack(1, 0, 0);
+    lose_learner();
+    close_segments(1, 1);
+    expect_hello(&first_session, 2);
+    expect_nothing();
+    receive_welcome(2, 4, 6); /* it had one more, and grants less than before */
+    assert_int_equal(uplink_credit(&uplink), 6);
+    expect_segment(3);
+    expect_segment(4);
+    expect_nothing();
+    receive_ack(4, 5, 6);
+    expect_segment(5);
+    assert_int_equal(uplink.sessions, 1);
+    assert_int_equal(uplink.lost_segments, 0);
+}
+
+static void test_an_unknown_connection_is_made_again_with_the_same_session(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 10);
+    send_segments(2, 1);
+    receive_reject(REJECT_HELLO_FIRST);
+    receive_ack(2, 99, 99); /* of the old socket: too late */
+    assert_int_equal(outbox_unacked(&outbox), 2);
+    expect_nothing();
+    now_ms += 99;
+    expect_nothing();
+    now_ms++;
+    expect_hello(&first_session, 1);
+    receive_welcome(0, NO_LIMIT, 10);
+    expect_segment(1);
+    expect_segment(2);
+}
+
+static void test_a_learner_that_is_full_is_asked_again_later(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        expect_hello(&first_session, 1);
+        receive_reject(REJECT_FULL);
+        int wait_ms = uplink_timeout_ms(&uplink, now_ms);
+        assert_in_range(wait_ms, 200, 2000);
+        now_ms += wait_ms - 1;
+        expect_nothing();
+        now_ms++;
+    }
+    assert_string_equal(uplink.refusal, "because");
+}
+
+static void test_other_rejects_are_for_good(void **state)
+{
+    const RejectReason reasons[] = {REJECT_VERSION, REJECT_SPEC, REJECT_NOT_ALLOWED,
+                                    REJECT_OUT_OF_MEMORY};
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++) {
+        expect_hello(&first_session, 1);
+        receive_reject(reasons[i]);
+        assert_int_equal(uplink.state, UPLINK_REFUSED);
+        assert_string_equal(uplink.refusal, "because");
+        receive_welcome(0, 9, 9);
+        assert_int_equal(uplink.state, UPLINK_REFUSED);
+        assert_int_equal(uplink_credit(&uplink), 0);
+        now_ms += 100000;
+        expect_nothing();
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void test_an_expired_session_is_followed_by_a_new_one_that_counts_what_is_lost(void **state)
+{
+    (void)state;
+    connect_first(4, 20);
+    close_segments(5, 3);
+    for (uint64_t i = 1; i <= 4; i++)
+        expect_segment(i);
+    receive_ack(1, 0, 0);
+    uplink_count_steps(&uplink, 15);
+    lose_learner();
+    expect_hello(&first_session, 2);
+    receive_reject(REJECT_SESSION_EXPIRED);
+    assert_int_equal(uplink.sessions, 2);
+    assert_int_equal(uplink.lost_segments, 3);
+    assert_int_equal(uplink.lost_steps, 9);
+    assert_int_equal(uplink_credit(&uplink), 0);
+    expect_hello(&fresh_session, 1); /* at once */
+    receive_welcome(0, 4, 10);
+    /* The segment that never left is the first of the new session, and its steps are in its count.
+     */
+    assert_int_equal(uplink.steps_taken, 3);
+    assert_int_equal(uplink_credit(&uplink), 7);
+    expect_segment(1);
+    expect_nothing();
+}
+
+static void test_a_session_may_expire_again(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 20);
+    send_segments(1, 2);
+    lose_learner();
+    expect_hello(&first_session, 1);
+    receive_reject(REJECT_SESSION_EXPIRED);
+    expect_hello(&fresh_session, 1);
+    receive_welcome(0, NO_LIMIT, 20);
+    send_segments(2, 3);
+    lose_learner();
+    expect_hello(&fresh_session, 1);
+    receive_reject(REJECT_SESSION_EXPIRED);
+    assert_int_equal(uplink.sessions, 3);
+    assert_int_equal(uplink.lost_segments, 3);
+    assert_int_equal(uplink.lost_steps, 8);
+}
+
+static void test_a_finished_run_is_the_end(void **state)
+{
+    for (int active = 0; active < 2; active++) {
+        expect_hello(&first_session, 1);
+        if (active)
+            receive_welcome(0, 9, 9);
+        receive_bye(BYE_FINISHED);
+        assert_int_equal(uplink.state, UPLINK_FINISHED);
+        assert_int_equal(uplink_credit(&uplink), 0);
+        now_ms += 100000;
+        expect_nothing();
+        receive_reject(REJECT_SPEC);
+        assert_int_equal(uplink.state, UPLINK_FINISHED);
+        teardown(state);
+        setup(state);
+    }
+}
+
+static void test_a_learner_that_stops_is_dialled_until_one_answers(void **state)
+{
+    (void)state;
+    const ByeReason reasons[] = {BYE_STOPPING, BYE_RESTARTING};
+    connect_first(NO_LIMIT, 10);
+    send_segments(1, 1);
+    for (int i = 0; i < 2; i++) {
+        receive_bye(reasons[i]);
+        assert_int_equal(uplink.state, UPLINK_CONNECTING);
+        expect_nothing();
+        now_ms += 100;
+        expect_hello(&first_session, 1);
+        receive_welcome(0, NO_LIMIT, 10);
+        expect_segment(1);
+    }
+}
+
+static void test_a_goodbye_is_said_once_and_after_the_segments(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 10);
+    close_segments(1, 1);
+    uplink_say_bye(&uplink, BYE_STOPPING);
+    expect_segment(1);
+    expect_send(MESSAGE_BYE);
+    assert_int_equal(message.bye, BYE_STOPPING);
+    expect_nothing();
+}
+
+static void test_a_segment_that_the_socket_does_not_take_is_given_again(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 10);
+    close_segments(2, 1);
+    expect_segment(1);
+    uplink_not_sent(&uplink, &message);
+    expect_segment(1);
+    expect_segment(2);
+    now_ms += HEARTBEAT_MS;
+    expect_send(MESSAGE_HEARTBEAT);
+    uplink_not_sent(&uplink, &message);
+    expect_nothing();
+}
+
+static void test_an_evaluator_needs_no_outbox(void **state)
+{
+    (void)state;
+    Hello hello = {.role = ROLE_EVALUATOR};
+    uplink_start(&uplink, &hello, NULL, &first_session, now_ms);
+    connect_first(0, 0);
+    receive_ack(5, 5, 5);
+    expect_nothing();
+    now_ms += HEARTBEAT_MS;
+    expect_send(MESSAGE_HEARTBEAT);
+    receive_bye(BYE_RESTARTING);
+    now_ms += 100;
+    expect_hello(&first_session, 1);
+    receive_reject(REJECT_SESSION_EXPIRED);
+    expect_hello(&fresh_session, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_a_learner_silent_for_three_intervals_is_lost),
+        CASE(test_any_message_is_a_sign_of_life),
+        CASE(test_a_new_connection_sends_again_what_is_not_acknowledged),
+        CASE(test_an_unknown_connection_is_made_again_with_the_same_session),
+        CASE(test_a_learner_that_is_full_is_asked_again_later),
+        CASE(test_other_rejects_are_for_good),
+        CASE(test_an_expired_session_is_followed_by_a_new_one_that_counts_what_is_lost),
+        CASE(test_a_session_may_expire_again),
+        CASE(test_a_finished_run_is_the_end),
+        CASE(test_a_learner_that_stops_is_dialled_until_one_answers),
+        CASE(test_a_goodbye_is_said_once_and_after_the_segments),
+        CASE(test_a_segment_that_the_socket_does_not_take_is_given_again),
+        CASE(test_an_evaluator_needs_no_outbox),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
