@@ -131,6 +131,10 @@ static void take_ack(Uplink *uplink, const Ack *ack)
     if (ack->step_limit > uplink->step_limit) {
         uplink->step_limit = ack->step_limit;
         uplink->credit_version = ack->newest;
+    } else if (!version_equal(uplink->status.version, uplink->credit_version)) {
+        /* Only after a break can there be a newer version before the actor had that of its turn,
+         * which then comes no more. */
+        uplink->credit_version = ack->newest;
     }
     uplink->newest = ack->newest;
     memcpy(uplink->reason, ack->reason, sizeof uplink->reason);
@@ -226,11 +230,13 @@ const char *uplink_why_wait(const Uplink *uplink, Version policy, int64_t weight
         return "waiting for the learner";
     if (uplink_credit(uplink) == 0)
         return uplink->reason[0] ? uplink->reason : "waiting for credit";
+    /* A turn without a policy stays without one, also where the first is published meanwhile. */
+    if (welcome->sync)
+        return uplink->credit_version.epoch != 0 && !version_equal(policy, uplink->credit_version)
+                   ? "lockstep: waiting for the policy of this turn"
+                   : NULL;
     /* A learner that began again has no policy yet, and waits for steps to make one: an actor that
      * has one from before acts with it. */
-    if (welcome->sync && uplink->credit_version.epoch != 0 &&
-        !version_equal(policy, uplink->credit_version))
-        return "lockstep: waiting for the policy of this turn";
     if (uplink->newest.epoch == 0)
         return NULL;
     if (policy.epoch == 0)
