@@ -3,19 +3,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "learner/fleet/fleet_internal.h"
 
-/* Makes the link a peer. A peer that says Hello again starts anew. */
+/* Whether there is room for another peer; otherwise it is refused. */
+static bool has_place(Fleet *fleet, uint32_t link)
+{
+    if (HASH_COUNT(fleet->peers) < fleet->config.peers_max)
+        return true;
+    fleet_refuse(fleet, link, REJECT_FULL, "the learner has its %u peers (--peers-max)",
+                 fleet->config.peers_max);
+    return false;
+}
+
+/* Makes the link a peer. */
 static Peer *add_peer(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms)
 {
-    Peer *old = fleet_find_peer(fleet, link);
-    if (old)
-        fleet_drop_peer(fleet, old);
-    if (HASH_COUNT(fleet->peers) >= fleet->config.peers_max) {
-        fleet_refuse(fleet, link, REJECT_FULL, "the learner has its %u peers (--peers-max)",
-                     fleet->config.peers_max);
-        return NULL;
-    }
     Peer *peer = calloc(1, sizeof *peer);
     if (!peer) {
         fleet_refuse(fleet, link, REJECT_FULL, "the learner is out of memory");
@@ -70,28 +73,22 @@ static bool spec_fits(Fleet *fleet, uint32_t link, const Hello *hello)
     return true;
 }
 
-/* Gives the session the lowest free index. Its incarnation was never given with that index, by this
- * start of the learner or an earlier one: the epoch is in it. */
-static bool give_index(Fleet *fleet, ActorSession *session)
+/* Gives the session the lowest free index: there is one, since there is room for a peer. Its
+ * incarnation was never given with that index, by this start of the learner or an earlier one: the
+ * epoch is in it. */
+static void give_index(Fleet *fleet, ActorSession *session)
 {
-    for (uint32_t i = 0; i < fleet->config.peers_max; i++) {
-        if (fleet->actors[i])
-            continue;
-        session->actor_index = i;
-        session->incarnation = fleet->config.epoch << 16 | (fleet->incarnations[i]++ & 0xffff);
-        return true;
-    }
-    return false;
+    uint32_t i = 0;
+    while (i < fleet->config.peers_max && fleet->actors[i])
+        i++;
+    CHECK(i < fleet->config.peers_max);
+    session->actor_index = i;
+    session->incarnation = fleet->config.epoch << 16 | (fleet->incarnations[i]++ & 0xffff);
 }
 
 /* A session that the learner knows: a reconnect. */
-static bool rejoin(Fleet *fleet, ActorSession *session, const Hello *hello)
+static void rejoin(Fleet *fleet, ActorSession *session, const Hello *hello)
 {
-    if (session->link != 0) {
-        Peer *old = fleet_find_peer(fleet, session->link);
-        if (old)
-            fleet_drop_peer(fleet, old); /* the newest Hello of a session takes it over */
-    }
     if (hello->oldest_unacked > session->acked_sequence + 1) {
         fleet_note(fleet, "%s: %llu acknowledged segments are lost; going on after them",
                    hello->name,
@@ -99,27 +96,35 @@ static bool rejoin(Fleet *fleet, ActorSession *session, const Hello *hello)
         session->acked_sequence = hello->oldest_unacked - 1;
         session->send_limit_sequence = session->acked_sequence;
     }
-    return !fleet->actors[session->actor_index] || give_index(fleet, session);
+    if (fleet->actors[session->actor_index])
+        give_index(fleet, session);
 }
 
+/* The session of a Hello, with an index; NULL when it is refused. Nothing is kept of one that is
+ * refused. */
 static ActorSession *join_session(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms)
 {
     ActorSession *session = session_table_find(&fleet->sessions, &hello->session);
+    if (session && session->link != 0)
+        /* The newest Hello of a session takes it over. */
+        fleet_drop_peer(fleet, fleet_find_peer(fleet, session->link));
+    if (!has_place(fleet, link))
+        return NULL;
     if (session) {
-        if (rejoin(fleet, session, hello))
-            return session;
-    } else {
-        if (hello->oldest_unacked > 1) {
-            fleet_refuse(fleet, link, REJECT_SESSION_EXPIRED,
-                         "the learner does not know this session");
-            return NULL;
-        }
-        session = session_table_add(&fleet->sessions, &hello->session, now_ms);
-        if (session && give_index(fleet, session))
-            return session;
+        rejoin(fleet, session, hello);
+        return session;
     }
-    fleet_refuse(fleet, link, REJECT_FULL, "the learner has no place for another session");
-    return NULL;
+    if (hello->oldest_unacked > 1) {
+        fleet_refuse(fleet, link, REJECT_SESSION_EXPIRED, "the learner does not know this session");
+        return NULL;
+    }
+    session = session_table_add(&fleet->sessions, &hello->session, now_ms);
+    if (!session) {
+        fleet_refuse(fleet, link, REJECT_FULL, "the learner has no place for another session");
+        return NULL;
+    }
+    give_index(fleet, session);
+    return session;
 }
 
 static void welcome_actor(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms)
@@ -154,20 +159,25 @@ void fleet_handle_hello(Fleet *fleet, uint32_t link, const Hello *hello, int64_t
                      WIRE_PROTOCOL_VERSION, hello->protocol_version);
         return;
     }
-    if (hello->role != ROLE_OBSERVER && !spec_fits(fleet, link, hello))
+    Peer *old = fleet_find_peer(fleet, link);
+    if (old)
+        fleet_drop_peer(fleet, old); /* a peer that says Hello again starts anew */
+    if (fleet->bye && hello->role != ROLE_OBSERVER) {
+        fleet_refuse_with_bye(fleet, link);
         return;
+    }
     if (hello->role == ROLE_ACTOR && hello->num_envs == 0) {
         fleet_refuse(fleet, link, REJECT_SPEC, "an actor has at least one environment");
         return;
     }
-    if (fleet->bye && hello->role == ROLE_ACTOR) {
-        fleet_refuse_with_bye(fleet, link);
+    if (hello->role != ROLE_OBSERVER && !spec_fits(fleet, link, hello))
         return;
-    }
     if (hello->role == ROLE_ACTOR) {
         welcome_actor(fleet, link, hello, now_ms);
         return;
     }
+    if (!has_place(fleet, link))
+        return;
     Peer *peer = add_peer(fleet, link, hello, now_ms);
     if (!peer)
         return;
