@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-enum { ROUNDS_IN_HAND = 2 };
+enum { ROUNDS_IN_HAND = 2, SLOTS_PER_ENV = 8 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -19,14 +19,19 @@ static uint64_t in_hand(const ActorSession *session)
     return session->step_limit - session->steps_accepted;
 }
 
+static uint64_t slots_in_hand(const ActorSession *session)
+{
+    return session->send_limit_sequence - session->acked_sequence;
+}
+
 /* Full segments of all environments of the actor. */
 static uint64_t round_of(const CreditPool *pool, const ActorSession *session)
 {
     return session->num_envs * pool->segment_steps;
 }
 
-/* Of the sessions that may have another round, the one with the least in hand, in rounds; of equals
- * the one that has waited longest. NULL when all have enough. */
+/* Of the sessions that may have another round, and can send what they step, the one with the least
+ * in hand, in rounds; of equals the one that has waited longest. NULL when all have enough. */
 static ActorSession *neediest(const CreditPool *pool, ActorSession **sessions,
                               uint32_t num_sessions, const ActorSession *only)
 {
@@ -35,7 +40,7 @@ static ActorSession *neediest(const CreditPool *pool, ActorSession **sessions,
     for (uint32_t i = 0; i < num_sessions; i++) {
         ActorSession *session = sessions[i];
         double rounds = (double)in_hand(session) / (double)round_of(pool, session);
-        if ((only && session != only) || rounds > ROUNDS_IN_HAND - 1)
+        if ((only && session != only) || rounds > ROUNDS_IN_HAND - 1 || slots_in_hand(session) == 0)
             continue;
         if (!best || rounds < best_rounds ||
             (rounds == best_rounds && session->last_grant < best->last_grant)) {
@@ -74,27 +79,51 @@ static void give_steps(CreditPool *pool, ActorSession **sessions, uint32_t num_s
     }
 }
 
+/* Who needs a slot most: first those that have steps in hand and cannot send them, then those that
+ * have waited longest. NULL when all have enough. */
+static ActorSession *neediest_of_slots(ActorSession **sessions, uint32_t num_sessions,
+                                       const ActorSession *only, uint64_t share, uint64_t *want)
+{
+    ActorSession *best = NULL;
+    bool best_is_stuck = false;
+    for (uint32_t i = 0; i < num_sessions; i++) {
+        ActorSession *session = sessions[i];
+        uint64_t enough = min_u64(share, SLOTS_PER_ENV * (uint64_t)session->num_envs);
+        /* Half-way is soon enough: not every accepted segment need be answered by a new limit. */
+        if ((only && session != only) || slots_in_hand(session) > enough / 2)
+            continue;
+        bool stuck = slots_in_hand(session) == 0 && in_hand(session) > 0;
+        if (!best || (stuck && !best_is_stuck) ||
+            (stuck == best_is_stuck && session->last_slots < best->last_slots)) {
+            best = session;
+            best_is_stuck = stuck;
+            *want = enough;
+        }
+    }
+    return best;
+}
+
 /* Short episodes make short segments, each of which takes a slot: the limit on segments is apart
- * from the one on steps. */
-static void give_slots(const CreditPool *pool, ActorSession **sessions, uint32_t num_sessions,
-                       void (*raised)(void *, ActorSession *), void *context)
+ * from the one on steps. Where slots are few, those who hold steps must not wait for slots of those
+ * who hold none: so steps go to holders of slots alone, and slots first to holders of steps. */
+static void give_slots(CreditPool *pool, ActorSession **sessions, uint32_t num_sessions,
+                       const ActorSession *only, void (*raised)(void *, ActorSession *),
+                       void *context)
 {
     uint64_t reserved = 0;
     for (uint32_t i = 0; i < num_sessions; i++)
-        reserved += sessions[i]->send_limit_sequence - sessions[i]->acked_sequence;
+        reserved += slots_in_hand(sessions[i]);
     uint64_t share = max_u64(1, pool->slots / max_u64(1, num_sessions));
-    for (uint32_t i = 0; i < num_sessions && reserved < pool->slots_free; i++) {
-        ActorSession *session = sessions[i];
-        uint64_t open = session->send_limit_sequence - session->acked_sequence;
-        uint64_t want = min_u64(share, 8 * (uint64_t)session->num_envs);
-        /* Half-way is soon enough: not every accepted segment need be answered by a new limit. */
-        if (open > want / 2)
-            continue;
-        uint64_t more = min_u64(want - open, pool->slots_free - reserved);
+    while (reserved < pool->slots_free) {
+        uint64_t want = 0;
+        ActorSession *session = neediest_of_slots(sessions, num_sessions, only, share, &want);
+        if (!session)
+            return;
+        uint64_t more = min_u64(want - slots_in_hand(session), pool->slots_free - reserved);
         session->send_limit_sequence += more;
+        session->last_slots = ++pool->grants;
         reserved += more;
-        if (more > 0)
-            raised(context, session);
+        raised(context, session);
     }
 }
 
@@ -102,6 +131,6 @@ void credit_give(CreditPool *pool, ActorSession **sessions, uint32_t num_session
                  const ActorSession *only, void (*raised)(void *context, ActorSession *session),
                  void *context)
 {
+    give_slots(pool, sessions, num_sessions, only, raised, context);
     give_steps(pool, sessions, num_sessions, only, raised, context);
-    give_slots(pool, sessions, num_sessions, raised, context);
 }

@@ -4,7 +4,8 @@
  * Steps: the sum of all grants never exceeds the pacer's limit. A grant is one round of full
  * segments for all environments of an actor, or what is left of the run; an actor has at most two
  * rounds in hand. Segments: all send limits together cover no more slots than the hand-over ring
- * has free, so that an accepted segment always has a place. */
+ * has free, so that an accepted segment always has a place. Steps go to those alone that may send a
+ * segment. */
 #ifndef POLYAK_LEARNER_FLEET_CREDIT_H
 #define POLYAK_LEARNER_FLEET_CREDIT_H
 
@@ -26,7 +27,7 @@ typedef struct CreditPool {
 } CreditPool;
 
 /* Raises the limits of `sessions` (connected ones). `raised` is called for each that got more. With
- * `only` not NULL, env steps go to that session alone (lockstep). */
+ * `only` not NULL, everything goes to that session alone (lockstep). */
 void credit_give(CreditPool *pool, ActorSession **sessions, uint32_t num_sessions,
                  const ActorSession *only, void (*raised)(void *context, ActorSession *session),
                  void *context);

@@ -135,16 +135,22 @@ static void on_raised(void *context, ActorSession *session)
     fleet_queue(fleet, peer);
 }
 
-/* Lockstep: whose turn it is, once everything before it is settled. NULL: nobody's yet. */
+/* Lockstep: whose turn is going on. NULL: nobody's. */
+static ActorSession *present_turn(const Fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->num_actors; i++) {
+        if (fleet->connected[i]->step_limit > fleet->connected[i]->steps_accepted)
+            return fleet->connected[i];
+    }
+    return NULL;
+}
+
+/* Lockstep: whose turn begins, once everything before it is settled. NULL: nobody's yet. */
 static ActorSession *next_turn(Fleet *fleet)
 {
     if (fleet->num_actors < fleet->config.actors_awaited || !fleet->progress.settled ||
         fleet->progress.env_steps != fleet->steps_accepted)
         return NULL;
-    for (uint32_t i = 0; i < fleet->num_actors; i++) {
-        if (fleet->connected[i]->step_limit > fleet->connected[i]->steps_accepted)
-            return NULL;
-    }
     /* `connected` is in the order of the indices. */
     ActorSession *session = fleet->connected[0];
     for (uint32_t i = 0; i < fleet->num_actors; i++) {
@@ -181,9 +187,14 @@ void fleet_credit(Fleet *fleet)
     };
     const ActorSession *only = NULL;
     if (fleet->config.welcome.sync) {
-        only = next_turn(fleet);
-        if (!only)
+        /* Steps are given once in a turn, slots as they are used up. */
+        only = present_turn(fleet);
+        if (only)
             pool.step_limit = 0;
+        else
+            only = next_turn(fleet);
+        if (!only)
+            return;
     }
     credit_give(&pool, fleet->connected, n, only, on_raised, fleet);
     fleet->grants = pool.grants;

@@ -23,6 +23,7 @@ typedef struct ActorSession {
     uint64_t steps_accepted;
     uint64_t step_limit; /* >= steps_accepted; the difference is granted and not yet received */
     uint64_t last_grant; /* number of the grant that it got last: the longest waiting go first */
+    uint64_t last_slots; /* the same, of slots */
     uint64_t dropped_steps;
     int64_t last_heard_ms;
     char name[WIRE_NAME_MAX + 1];
