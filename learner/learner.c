@@ -261,7 +261,7 @@ static void on_uplink(void *context)
         if (code == 0)
             fleet_receive(learner->fleet, link, &message, clock_ms());
         else
-            fleet_receive_garbage(learner->fleet, link, err.text, clock_ms());
+            fleet_receive_garbage(learner->fleet, link, code, err.text);
     }
     if (run->begun && fleet_env_steps_accepted(learner->fleet) != accepted)
         exchange_wake_trainer(&learner->run.exchange);

@@ -20,7 +20,9 @@ Fleet *fleet_new(const FleetConfig *config, const FleetSink *sink)
     fleet->actors = calloc(config->peers_max, sizeof(ActorSession *));
     fleet->connected = calloc(config->peers_max, sizeof(ActorSession *));
     fleet->incarnations = calloc(config->peers_max, sizeof(uint32_t));
-    fleet->status_actors = calloc(config->peers_max, sizeof(ActorStatus));
+    fleet->status_actors_max =
+        config->peers_max < STATUS_ACTORS_MAX ? config->peers_max : STATUS_ACTORS_MAX;
+    fleet->status_actors = calloc(fleet->status_actors_max, sizeof(ActorStatus));
     if (!fleet->actors || !fleet->connected || !fleet->incarnations || !fleet->status_actors)
         fleet_destroy(&fleet);
     return fleet;
@@ -100,12 +102,21 @@ static void disconnect_session(Fleet *fleet, ActorSession *session)
     fleet->num_environments -= session->num_envs;
 }
 
+/* Wakes those evaluators that are free: there may be work for them. */
+static void offer_evaluations(Fleet *fleet)
+{
+    for (Peer *peer = fleet->peers; peer && fleet->num_evaluations > 0; peer = peer->hh.next) {
+        if (peer->role == ROLE_EVALUATOR && !peer->evaluating)
+            fleet_queue(fleet, peer);
+    }
+}
+
 void fleet_drop_peer(Fleet *fleet, Peer *peer)
 {
     if (peer->session)
         disconnect_session(fleet, peer->session);
-    if (peer->role == ROLE_EVALUATOR)
-        fleet->num_evaluators--;
+    bool evaluator = peer->role == ROLE_EVALUATOR;
+    fleet->num_evaluators -= evaluator;
     for (uint32_t i = 0; i < fleet->num_evaluations; i++) {
         if (fleet->evaluations[i].link == peer->link)
             fleet->evaluations[i].link = 0;
@@ -113,6 +124,8 @@ void fleet_drop_peer(Fleet *fleet, Peer *peer)
     fleet_forget_outgoing(fleet, peer);
     HASH_DEL(fleet->peers, peer);
     free(peer);
+    if (evaluator)
+        offer_evaluations(fleet);
 }
 
 void fleet_link_gone(Fleet *fleet, uint32_t link)
@@ -343,12 +356,17 @@ void fleet_receive(Fleet *fleet, uint32_t link, const Message *message, int64_t 
     }
 }
 
-void fleet_receive_garbage(Fleet *fleet, uint32_t link, const char *why, int64_t now_ms)
+void fleet_receive_garbage(Fleet *fleet, uint32_t link, int code, const char *why)
 {
-    (void)now_ms;
     Peer *peer = fleet_find_peer(fleet, link);
+    if (!peer && code == ERR_SPEC) {
+        fleet_note(fleet, "an actor is refused: %s", why);
+        fleet_refuse(fleet, link, REJECT_SPEC, "%s", why);
+        return;
+    }
     if (!peer) {
-        fleet_refuse(fleet, link, REJECT_HELLO_FIRST, "say Hello first");
+        /* It may come from before a restart: then it is no fault of the peer. */
+        fleet_refuse(fleet, link, REJECT_HELLO_FIRST, "say Hello first (%s)", why);
         return;
     }
     fleet_note(fleet, "%s %s sent a message that cannot be read (%s): it is turned away",
@@ -379,6 +397,7 @@ void fleet_tick(Fleet *fleet, int64_t now_ms)
             credit_returned = true;
         } else if (now_ms - peer->last_ack_ms >= fleet->config.welcome.heartbeat_interval_ms) {
             peer->ack_due = true;
+            peer->bye_due = fleet->bye != 0; /* the last one may have been lost */
             fleet_queue(fleet, peer);
         }
     }
@@ -395,10 +414,7 @@ bool fleet_request_evaluation(Fleet *fleet, const EvalRequest *request)
     if (fleet->num_evaluations == EVALUATIONS_MAX)
         return false;
     fleet->evaluations[fleet->num_evaluations++] = (PendingEvaluation){.request = *request};
-    for (Peer *peer = fleet->peers; peer; peer = peer->hh.next) {
-        if (peer->role == ROLE_EVALUATOR && !peer->evaluating)
-            fleet_queue(fleet, peer);
-    }
+    offer_evaluations(fleet);
     return true;
 }
 

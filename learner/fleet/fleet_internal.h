@@ -76,7 +76,8 @@ struct Fleet {
     uint32_t num_evaluations;
     ByeReason bye; /* said to everybody; or 0 */
 
-    ActorStatus *status_actors; /* (peers_max) for outgoing status */
+    uint32_t status_actors_max; /* a Status has no room for more */
+    ActorStatus *status_actors; /* (status_actors_max) for outgoing status */
     FleetStatusFill status_fill;
     void *status_context;
 };

@@ -94,7 +94,7 @@ static void make_status(Fleet *fleet, int64_t now_ms, Message *message)
     message->status.evaluators = fleet->num_evaluators;
     message->status.actors = fleet->status_actors;
     message->status.num_actors =
-        fleet_actor_status(fleet, fleet->status_actors, fleet->config.peers_max, now_ms);
+        fleet_actor_status(fleet, fleet->status_actors, fleet->status_actors_max, now_ms);
 }
 
 /* A waiting evaluation for a free evaluator. */
