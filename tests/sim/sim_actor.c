@@ -1,0 +1,258 @@
+/* An actor: a real Uplink and Outbox, and a rollout whose steps are numbered. It goes through the
+ * same motions as actor/actor.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/rng.h"
+#include "tests/sim/sim.h"
+
+static int new_session(Sim *sim)
+{
+    sim_check(sim, sim->num_sessions < SIM_SESSIONS_MAX, "too many sessions");
+    int index = sim->num_sessions++;
+    memset(&sim->sessions[index], 0, sizeof(Session));
+    memcpy(sim->sessions[index].id, &index, sizeof index);
+    return index;
+}
+
+void actor_begin(Sim *sim, int i)
+{
+    SimActor *actor = &sim->actors[i];
+    SimActor fresh = {.alive = true,
+                      .envs = sim_range(&sim->rng, 1, SIM_ENVS_MAX),
+                      .speed = sim_range(&sim->rng, 1, 4),
+                      .up_blocked_ms = actor->up_blocked_ms,
+                      .down_blocked_ms = actor->down_blocked_ms};
+    *actor = fresh;
+    sim_check(sim, sim->num_lives < SIM_LIVES_MAX, "too many actor processes");
+    actor->life = sim->num_lives++;
+    actor->session = new_session(sim);
+    actor->outbox.next_sequence = 1;
+    Hello hello = {
+        .role = ROLE_ACTOR, .has_spec = true, .spec = sim->spec, .num_envs = (uint32_t)actor->envs};
+    snprintf(hello.name, sizeof hello.name, "life%d", actor->life);
+    uplink_start(&actor->uplink, &hello, &actor->outbox, &sim->sessions[actor->session],
+                 sim->now_ms);
+    actor->sessions_seen = actor->uplink.sessions;
+}
+
+void actor_crash(Sim *sim, int i)
+{
+    SimActor *actor = &sim->actors[i];
+    if (actor->connection)
+        sim_close(sim, actor->connection);
+    outbox_destroy(&actor->outbox);
+    actor->connection = NULL;
+    actor->alive = false;
+    actor->begins_ms = sim->now_ms + sim_range(&sim->rng, 10, 8000);
+}
+
+static void close_segment(SimActor *actor, SimLane *lane, SegmentEnd end)
+{
+    lane->open->end = end;
+    outbox_close(&actor->outbox, lane->open);
+    lane->open = NULL;
+}
+
+static void flush(const Sim *sim, SimActor *actor, bool all)
+{
+    for (int i = 0; i < actor->envs; i++) {
+        SimLane *lane = &actor->lanes[i];
+        if (!lane->open ||
+            (!all && sim->now_ms - lane->opened_ms < actor->uplink.welcome.segment_flush_ms))
+            continue;
+        if (lane->open->num_steps > 0) {
+            close_segment(actor, lane, SEGMENT_CONTINUES);
+        } else if (all) {
+            outbox_discard(&actor->outbox, lane->open);
+            lane->open = NULL;
+        }
+    }
+}
+
+static uint64_t open_steps(const SimActor *actor)
+{
+    uint64_t steps = 0;
+    for (int i = 0; i < actor->envs; i++)
+        steps += actor->lanes[i].open ? (uint64_t)actor->lanes[i].open->num_steps : 0;
+    return steps;
+}
+
+/* One step of one environment. False when the outbox has no place. */
+static bool step_lane(Sim *sim, SimActor *actor, int i)
+{
+    SimLane *lane = &actor->lanes[i];
+    if (!lane->open) {
+        lane->open = outbox_open(&actor->outbox);
+        if (!lane->open)
+            return false;
+        lane->opened_ms = sim->now_ms;
+        lane->open->env_index = (uint32_t)i;
+        lane->open->episode = lane->episode;
+        lane->open->first_step = lane->episode_steps;
+        lane->open->version = actor->policy;
+        lane->open->obs[0] = (float)actor->life;
+    }
+    Segment *segment = lane->open;
+    bool ends = sim_range(&sim->rng, 1, sim->episode_max) == 1;
+    if (sim_chance(&sim->rng, sim->drop_chance)) {
+        /* Not finite: it did not happen, and the episode is over. */
+        if (segment->num_steps > 0) {
+            close_segment(actor, lane, SEGMENT_TRUNCATED);
+        } else {
+            outbox_discard(&actor->outbox, segment);
+            lane->open = NULL;
+        }
+        ends = true;
+    } else {
+        segment->reward[segment->num_steps] = (float)lane->steps++;
+        segment->action[segment->num_steps] = 0;
+        segment->obs[++segment->num_steps] = (float)actor->life;
+        lane->episode_steps++;
+        uplink_count_steps(&actor->uplink, 1);
+        if (ends)
+            close_segment(actor, lane,
+                          sim_chance(&sim->rng, 0.5) ? SEGMENT_TERMINATED : SEGMENT_TRUNCATED);
+        else if (segment->num_steps == (int)actor->uplink.welcome.segment_steps)
+            close_segment(actor, lane, SEGMENT_CONTINUES);
+    }
+    if (ends) {
+        lane->episode++;
+        lane->episode_steps = 0;
+    }
+    return true;
+}
+
+static void take_steps(Sim *sim, SimActor *actor)
+{
+    actor->blocked = false;
+    int tries = actor->envs * sim_range(&sim->rng, 1, actor->speed);
+    bool any = false;
+    while (tries-- > 0 && uplink_credit(&actor->uplink) > 0) {
+        if (!step_lane(sim, actor, actor->first)) {
+            actor->blocked = true;
+            break;
+        }
+        any = true;
+        actor->first = (actor->first + 1) % actor->envs;
+    }
+    sim_check(sim, any || actor->blocked, "an actor does nothing and has no reason");
+    if (uplink_credit(&actor->uplink) == 0)
+        flush(sim, actor, true);
+}
+
+static void take_welcome(Sim *sim, SimActor *actor)
+{
+    const Welcome *welcome = &actor->uplink.welcome;
+    if (!actor->configured) {
+        int places = sim_range(&sim->rng, actor->envs, 6 * actor->envs + 4);
+        CHECK(outbox_new(&actor->outbox, places, 1, 1, SIM_STEPS_MAX) == 0);
+    }
+    actor->configured = true;
+    /* Random streams are named by (index, incarnation): never two sessions with the same. */
+    uint64_t stream = rng_actor_key(welcome->actor_index, welcome->incarnation) + 1;
+    for (int i = 0; i < sim->num_sessions; i++) {
+        sim_check(sim, i == actor->session || sim->stream_of[i] != stream,
+                  "the sessions %d and %d were both given index %u and incarnation %u", i,
+                  actor->session, welcome->actor_index, welcome->incarnation);
+    }
+    sim->stream_of[actor->session] = stream;
+}
+
+static void receive(Sim *sim, SimActor *actor)
+{
+    while (actor->connection && !sim_blocked(sim, actor->connection, false)) {
+        Packet *packet = sim_take(&actor->connection->down, sim->now_ms);
+        if (!packet)
+            return;
+        uint64_t sessions = actor->uplink.sessions;
+        int fresh = sim->num_sessions < SIM_SESSIONS_MAX ? new_session(sim) : 0;
+        uplink_receive(&actor->uplink, &packet->message, &sim->sessions[fresh], sim->now_ms);
+        if (actor->uplink.sessions != sessions)
+            actor->session = fresh;
+        else
+            sim->num_sessions--;
+        sim_packet_free(packet);
+    }
+}
+
+static void send(Sim *sim, SimActor *actor, int i)
+{
+    static Message message;
+    for (;;) {
+        switch (uplink_next(&actor->uplink, sim->now_ms, &message)) {
+        case UPLINK_OPEN:
+            if (actor->connection)
+                sim_close(sim, actor->connection);
+            actor->connection = sim_connect(sim, i);
+            break;
+        case UPLINK_SEND:
+            if (sim->now_ms < sim->faults_until_ms && sim_chance(&sim->rng, sim->full_chance)) {
+                uplink_not_sent(&actor->uplink, &message);
+                return;
+            }
+            sim_send_up(sim, actor->connection, &message, actor->session);
+            break;
+        default:
+            return;
+        }
+    }
+}
+
+/* Weights come by another way: late or not, but the newest. */
+static void receive_weights(Sim *sim, SimActor *actor)
+{
+    const SimLearner *learner = &sim->learner;
+    if (!actor->configured || !learner->alive || learner->published.epoch == 0 ||
+        sim->now_ms < actor->down_blocked_ms || sim_chance(&sim->rng, 0.5))
+        return;
+    actor->weights_ms = sim->now_ms;
+    bool wanted = sim->sync ? version_equal(learner->published, actor->uplink.credit_version)
+                            : version_is_newer(learner->published, actor->policy);
+    if (wanted)
+        actor->policy = learner->published;
+}
+
+void actor_work(Sim *sim, int i)
+{
+    SimActor *actor = &sim->actors[i];
+    if (!actor->alive && sim->now_ms >= actor->begins_ms)
+        actor_begin(sim, i);
+    if (!actor->alive || sim->now_ms < actor->frozen_ms)
+        return;
+    Uplink *uplink = &actor->uplink;
+    snprintf(uplink->status.waiting_for, sizeof uplink->status.waiting_for, "%s",
+             actor->waiting_since_ms > 0 ? "something" : "");
+    uplink->status.version = actor->policy;
+    receive(sim, actor);
+    send(sim, actor, i);
+    sim_check(sim, uplink->state != UPLINK_REFUSED, "life %d is refused: %s", actor->life,
+              uplink->refusal);
+    if (uplink->state == UPLINK_FINISHED)
+        return;
+    if (uplink->sessions != actor->sessions_seen) {
+        actor->sessions_seen = uplink->sessions;
+        uplink_count_steps(uplink, open_steps(actor));
+    }
+    if (uplink->welcomes != actor->welcomes_seen) {
+        actor->welcomes_seen = uplink->welcomes;
+        take_welcome(sim, actor);
+    }
+    receive_weights(sim, actor);
+    if (actor->configured && uplink->state == UPLINK_ACTIVE)
+        flush(sim, actor, false);
+    const char *reason =
+        actor->configured ? uplink_why_wait(uplink, actor->policy, actor->weights_ms, sim->now_ms)
+                          : "waiting for the learner";
+    if (!reason && actor->blocked && actor->outbox.num_free == 0)
+        reason = "the outbox is full";
+    if (reason) {
+        sim_check(sim, reason[0] != '\0', "an actor waits without a reason");
+        if (actor->waiting_since_ms == 0)
+            actor->waiting_since_ms = sim->now_ms;
+        return;
+    }
+    actor->waiting_since_ms = 0;
+    take_steps(sim, actor);
+}
