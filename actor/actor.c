@@ -19,7 +19,6 @@ enum {
     WAIT_MAX_MS = 1000,
     WAIT_LOGGED_MS = 5000, /* a wait that lasts longer is logged */
     STOP_WAIT_MS = 1000,   /* for the last acknowledgements */
-    HELLO_BYTES = 65536,
 };
 
 typedef struct Actor {
@@ -55,13 +54,15 @@ static int take_welcome(Actor *actor, Err *err)
 {
     const Uplink *uplink = &actor->connection.uplink;
     const Welcome *welcome = &uplink->welcome;
-    int code = actor->configured ? ERR_OK : make_rollout(actor, (int)welcome->segment_steps, err);
+    int segment_steps = (int)welcome->segment_steps;
+    int code = actor->configured ? ERR_OK : make_rollout(actor, segment_steps, err);
     if (code != 0)
         return code;
-    /* A learner that was resumed with longer segments gets them as long as we have room for. */
-    int segment_steps = (int)welcome->segment_steps < actor->outbox.steps_max
-                            ? (int)welcome->segment_steps
-                            : actor->outbox.steps_max;
+    /* Segments that are queued or open may be longer than it takes now. */
+    if (segment_steps != actor->outbox.steps_max)
+        return err_set(err, ERR_SPEC,
+                       "the learner changed segment_steps from %d to %d: restart this actor",
+                       actor->outbox.steps_max, segment_steps);
     RolloutConfig config = {
         .seed = welcome->seed,
         .actor_index = welcome->actor_index,
@@ -235,7 +236,7 @@ static int open_actor(Actor *actor, void *zmq_context, const Config *config, Err
                    .num_envs = (uint32_t)actor->num_envs};
     connection_name(config, hello.name);
     return connection_open(&actor->connection, zmq_context, config, &hello, &actor->outbox,
-                           HELLO_BYTES, err);
+                           WIRE_SMALL_BYTES_MAX, err);
 }
 
 int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)

@@ -10,7 +10,6 @@
 #include "common/fs.h"
 
 enum {
-    ARENA_BYTES_MIN = 1 << 16,
     QUEUE_MESSAGES = 1024,
     CONNECT_TIMEOUT_MS = 2000,
     RECONNECT_MS = 100,
@@ -47,12 +46,13 @@ static int find_endpoint(Dealer *dealer, Err *err)
 int dealer_init(Dealer *dealer, void *zmq_context, const char *connect, size_t message_bytes_max,
                 Err *err)
 {
-    *dealer = (Dealer){.zmq_context = zmq_context, .connect = connect};
+    *dealer = (Dealer){
+        .zmq_context = zmq_context, .connect = connect, .message_bytes_max = message_bytes_max};
     if (connect[0] == '\0' || strcmp(connect, "@") == 0)
         return err_set(err, ERR_USAGE,
                        "--connect is empty: write tcp://HOST:PORT, ipc://PATH or "
                        "@FILE");
-    dealer->arena = wire_arena_new(2 * message_bytes_max + ARENA_BYTES_MIN);
+    dealer->arena = wire_arena_new(message_bytes_max);
     return dealer->arena ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
 }
 
@@ -87,6 +87,8 @@ int dealer_open(Dealer *dealer, Err *err)
     set_option(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set_option(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
     set_option(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    const int64_t bytes_max = (int64_t)dealer->message_bytes_max;
+    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     if (zmq_connect(socket, dealer->endpoint) != 0) {
         int reason = zmq_errno();
         zmq_close(socket);

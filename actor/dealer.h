@@ -10,11 +10,13 @@ typedef struct Dealer {
     void *zmq_context;
     void *socket; /* NULL: none */
     WireArena *arena;
+    size_t message_bytes_max;
     const char *connect;                  /* an endpoint, or @FILE */
     char endpoint[WIRE_ENDPOINT_MAX + 1]; /* that was dialled last */
 } Dealer;
 
-/* `connect` is borrowed. ERR_USAGE when it can be no endpoint, ERR_NOMEM. */
+/* `connect` is borrowed. No message of the learner may be larger than message_bytes_max (one of
+ * wire.h's): libzmq ends the connection. ERR_USAGE when `connect` can be no endpoint, ERR_NOMEM. */
 int dealer_init(Dealer *dealer, void *zmq_context, const char *connect, size_t message_bytes_max,
                 Err *err);
 void dealer_destroy(Dealer *dealer);

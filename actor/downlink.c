@@ -17,9 +17,6 @@ enum {
     CHASE_MS_MIN = 200,
 };
 
-/* Weights are as large as the policy is, which the learner decides; this is the limit. */
-static const int64_t weights_bytes_max = INT64_C(512) << 20;
-
 int downlink_init(Downlink *downlink, void *zmq_context, const Spec *spec, Err *err)
 {
     *downlink = (Downlink){.zmq_context = zmq_context, .spec = spec};
@@ -80,7 +77,8 @@ int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialle
     set_option(downlink->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set_option(downlink->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
     set_option(downlink->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
-    zmq_setsockopt(downlink->socket, ZMQ_MAXMSGSIZE, &weights_bytes_max, sizeof weights_bytes_max);
+    const int64_t bytes_max = WIRE_POLICY_BYTES_MAX;
+    zmq_setsockopt(downlink->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, "W", 1);
     zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, topic, sizeof topic);
     memcpy(downlink->endpoint, endpoint, sizeof endpoint);
@@ -99,7 +97,10 @@ static int unpack(Downlink *downlink, zmq_msg_t *frame, Weights *weights, Err *e
     int code = wire_weights_unpack(data, bytes, downlink->arena, weights, err);
     if (code != ERR_NOMEM)
         return code;
-    WireArena *larger = wire_arena_new(2 * bytes + ARENA_BYTES);
+    size_t budget_bytes = 2 * bytes + ARENA_BYTES;
+    if (budget_bytes > WIRE_POLICY_BYTES_MAX)
+        budget_bytes = WIRE_POLICY_BYTES_MAX;
+    WireArena *larger = wire_arena_new(budget_bytes);
     if (!larger)
         return code;
     wire_arena_destroy(&downlink->arena);

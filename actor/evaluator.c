@@ -15,7 +15,6 @@
 enum {
     STEPS_PER_LOOK = 64, /* between two looks at the socket */
     WAIT_MAX_MS = 1000,
-    REQUEST_BYTES_MAX = 64 << 20,
 };
 
 typedef struct Evaluator {
@@ -107,7 +106,7 @@ static int open_evaluator(Evaluator *evaluator, void *zmq_context, const Config 
     evaluator->connection.on_message = on_message;
     evaluator->connection.context = evaluator;
     return connection_open(&evaluator->connection, zmq_context, config, &hello, NULL,
-                           REQUEST_BYTES_MAX, err);
+                           WIRE_POLICY_BYTES_MAX, err);
 }
 
 int evaluator_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)

@@ -1,0 +1,269 @@
+/* A whole actor in a thread, against a learner in the test's hands. */
+#include "actor/actor.h"
+
+#include <pthread.h>
+
+#include "common/segment.h"
+#include "tests/actor/fake_learner.h"
+
+enum { NUM_ENVS = 2, OBS_DIM = 3, ACT_DIM = 1, SEGMENT_STEPS = 8, MESSAGES_MAX = 10000 };
+
+static FakeLearner learner;
+static Config config;
+static volatile sig_atomic_t stop;
+static pthread_t thread;
+static bool running;
+static int result;
+static Err result_err;
+static Message welcome;
+
+/* What has arrived since the Welcome. */
+static uint64_t sequence;
+static uint64_t steps;
+
+static int setup(void **state)
+{
+    (void)state;
+    fake_learner_start(&learner, (WireLimits){OBS_DIM, ACT_DIM, 4 * SEGMENT_STEPS});
+    memset(&config, 0, sizeof config);
+    snprintf(config.env, sizeof config.env, "pendulum");
+    snprintf(config.connect, sizeof config.connect, "%s", learner.endpoint);
+    config.envs_per_actor = NUM_ENVS;
+    stop = 0;
+    sequence = steps = 0;
+    welcome = (Message){.kind = MESSAGE_WELCOME,
+                        .welcome = {.send_limit_sequence = 1000,
+                                    .step_limit = 50,
+                                    .heartbeat_interval_ms = 2000, /* the test answers sooner */
+                                    .segment_steps = SEGMENT_STEPS,
+                                    .segment_flush_ms = 1000,
+                                    .seed = 1}};
+    snprintf(welcome.welcome.weights_endpoint, sizeof welcome.welcome.weights_endpoint, "%s",
+             learner.weights_endpoint);
+    return 0;
+}
+
+static void *run_actor(void *unused)
+{
+    result = actor_run(&config, &stop, &result_err);
+    return unused;
+}
+
+static void start_actor(void)
+{
+    assert_int_equal(pthread_create(&thread, NULL, run_actor, NULL), 0);
+    running = true;
+}
+
+static int join_actor(void)
+{
+    pthread_join(thread, NULL);
+    running = false;
+    return result;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    stop = 1; /* a test that failed leaves it running */
+    if (running)
+        join_actor();
+    fake_learner_stop(&learner);
+    return 0;
+}
+
+static void start_and_welcome(void)
+{
+    start_actor();
+    fake_learner_expects(&learner, MESSAGE_HELLO);
+    fake_learner_says(&learner, &welcome);
+}
+
+static void say_ack(uint64_t acked, uint64_t step_limit)
+{
+    fake_learner_says(&learner, &(Message){.kind = MESSAGE_ACK,
+                                           .ack = {.acked_sequence = acked,
+                                                   .step_limit = step_limit,
+                                                   .reason = "the test says so"}});
+}
+
+static void say_bye(ByeReason reason)
+{
+    fake_learner_says(&learner, &(Message){.kind = MESSAGE_BYE, .bye = reason});
+}
+
+/* Takes messages, without an answer, until one of this kind. */
+static const Message *hear_until(MessageKind kind)
+{
+    for (int i = 0; i < MESSAGES_MAX; i++) {
+        assert_true(fake_learner_hears(&learner, FAKE_WAIT_MS));
+        if (learner.heard.kind == MESSAGE_SEGMENT) {
+            assert_int_equal(learner.heard.segment.sequence, ++sequence);
+            steps += (uint64_t)learner.heard.segment.num_steps;
+        }
+        if (learner.heard.kind == kind)
+            return &learner.heard;
+    }
+    fail_msg("no %s came", message_kind_name(kind));
+    return NULL;
+}
+
+/* Takes segments until there are so many steps, and looks whether more come. */
+static void expect_steps(uint64_t count)
+{
+    while (steps < count)
+        hear_until(MESSAGE_SEGMENT);
+    assert_int_equal(steps, count);
+    assert_false(fake_learner_hears(&learner, 20));
+}
+
+static void test_an_actor_takes_exactly_the_steps_granted_and_ends_with_the_run(void **state)
+{
+    (void)state;
+    start_and_welcome();
+    expect_steps(50);
+    say_ack(sequence, 77);
+    expect_steps(77);
+    say_bye(BYE_FINISHED);
+    assert_int_equal(hear_until(MESSAGE_BYE)->bye, BYE_FINISHED);
+    assert_int_equal(join_actor(), 0);
+    assert_int_equal(steps, 77);
+}
+
+static void test_a_heartbeat_says_what_the_actor_waits_for(void **state)
+{
+    (void)state;
+    welcome.welcome.heartbeat_interval_ms = 500;
+    start_and_welcome();
+    expect_steps(50);
+    say_ack(sequence, 0);
+    const Heartbeat *heartbeat = &hear_until(MESSAGE_HEARTBEAT)->heartbeat;
+    assert_int_equal(heartbeat->env_steps, 50);
+    assert_string_equal(heartbeat->waiting_for, "the test says so");
+    say_bye(BYE_FINISHED);
+    assert_int_equal(join_actor(), 0);
+}
+
+static void test_an_actor_that_is_stopped_sends_what_it_has(void **state)
+{
+    (void)state;
+    welcome.welcome.step_limit = 1 << 30;
+    welcome.welcome.send_limit_sequence = 5;
+    start_and_welcome();
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(hear_until(MESSAGE_SEGMENT)->segment.num_steps, SEGMENT_STEPS);
+    fake_learner_says(
+        &learner,
+        &(Message){.kind = MESSAGE_ACK, .ack = {.acked_sequence = 5, .send_limit_sequence = 1000}});
+    stop = 1;
+    while (learner.heard.kind != MESSAGE_BYE) {
+        assert_true(fake_learner_hears(&learner, FAKE_WAIT_MS));
+        if (learner.heard.kind == MESSAGE_SEGMENT)
+            say_ack(learner.heard.segment.sequence, 0);
+    }
+    assert_int_equal(learner.heard.bye, BYE_STOPPING);
+    assert_int_equal(join_actor(), ERR_STOPPED);
+}
+
+static void test_a_restarted_learner_gets_the_same_session_and_what_it_misses(void **state)
+{
+    (void)state;
+    start_and_welcome();
+    Session session = learner.heard.hello.session;
+    expect_steps(50);
+    uint64_t last = sequence;
+    say_ack(2, 0);
+    say_bye(BYE_RESTARTING);
+    const Message *hello = hear_until(MESSAGE_HELLO);
+    assert_memory_equal(&hello->hello.session, &session, sizeof session);
+    assert_int_equal(hello->hello.oldest_unacked, 3);
+    welcome.welcome.acked_sequence = 2;
+    fake_learner_says(&learner, &welcome);
+    sequence = 2;
+    while (sequence < last)
+        hear_until(MESSAGE_SEGMENT);
+    say_bye(BYE_FINISHED);
+    assert_int_equal(join_actor(), 0);
+}
+
+static void test_another_segment_length_after_a_restart_ends_the_actor(void **state)
+{
+    (void)state;
+    const uint32_t other[] = {SEGMENT_STEPS / 2, 2 * SEGMENT_STEPS};
+    for (int i = 0; i < 2; i++) {
+        sequence = steps = 0;
+        welcome.welcome.segment_steps = SEGMENT_STEPS;
+        start_and_welcome();
+        expect_steps(50);
+        say_ack(sequence, 0);
+        say_bye(BYE_RESTARTING);
+        hear_until(MESSAGE_HELLO);
+        welcome.welcome.segment_steps = other[i];
+        fake_learner_says(&learner, &welcome);
+        assert_int_equal(join_actor(), ERR_SPEC);
+        char text[128];
+        snprintf(text, sizeof text,
+                 "the learner changed segment_steps from %d to %u: restart this actor",
+                 SEGMENT_STEPS, other[i]);
+        assert_string_equal(result_err.text, text);
+        while (fake_learner_hears(&learner, 50)) /* its last words */
+            continue;
+    }
+}
+
+static void test_weights_are_used_as_soon_as_they_have_come(void **state)
+{
+    (void)state;
+    const Version version = {1, 9};
+    float params[4] = {0.1F, 0.1F, 0.1F, 0.1F};
+    Weights weights = {.version = version, .params = params};
+    uint8_t frame[512];
+    uint8_t event[1 + WIRE_TOPIC_MAX] = {0};
+    Err err;
+    assert_int_equal(mlp_shape(&weights.mlp, OBS_DIM, NULL, 0, ACT_DIM, true, &err), 0);
+    start_and_welcome();
+    expect_steps(50);
+    /* Its join is answered. */
+    while (event[0] != 1 || event[1] != 'J') {
+        assert_true(fake_readable(learner.xpub, FAKE_WAIT_MS));
+        zmq_recv(learner.xpub, event, sizeof event, 0);
+    }
+    size_t bytes = wire_weights_size(&weights, WIRE_TOPIC_MAX);
+    assert_true(bytes <= sizeof frame);
+    wire_weights_pack(&weights, event + 1, WIRE_TOPIC_MAX, frame);
+    assert_int_equal(zmq_send(learner.xpub, frame, bytes, 0), bytes);
+    /* Step by step, until one is taken with them. */
+    uint64_t limit = 50;
+    do
+        say_ack(sequence, ++limit);
+    while (hear_until(MESSAGE_SEGMENT)->segment.version.epoch == 0);
+    assert_true(version_equal(learner.heard.segment.version, version));
+    say_bye(BYE_FINISHED);
+    assert_int_equal(join_actor(), 0);
+}
+
+static void test_an_environment_that_is_not_there_ends_it_at_once(void **state)
+{
+    (void)state;
+    snprintf(config.env, sizeof config.env, "pendulun");
+    start_actor();
+    assert_int_equal(join_actor(), ERR_USAGE);
+    assert_non_null(strstr(result_err.text, "pendulum"));
+    assert_false(fake_learner_hears(&learner, 20));
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_an_actor_takes_exactly_the_steps_granted_and_ends_with_the_run),
+        CASE(test_a_heartbeat_says_what_the_actor_waits_for),
+        CASE(test_an_actor_that_is_stopped_sends_what_it_has),
+        CASE(test_a_restarted_learner_gets_the_same_session_and_what_it_misses),
+        CASE(test_another_segment_length_after_a_restart_ends_the_actor),
+        CASE(test_weights_are_used_as_soon_as_they_have_come),
+        CASE(test_an_environment_that_is_not_there_ends_it_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
