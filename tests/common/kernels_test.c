@@ -266,8 +266,9 @@ static void test_nan_and_infinity_come_through(void **state)
 
 int main(void)
 {
-    uint64_t seed = (uint64_t)getpid();
-    printf("seed %llu\n", (unsigned long long)seed);
+    const char *again = getenv("POLYAK_TEST_SEED");
+    uint64_t seed = again ? (uint64_t)strtoull(again, NULL, 10) : (uint64_t)getpid();
+    printf("seed %llu (POLYAK_TEST_SEED repeats it)\n", (unsigned long long)seed);
     rng = rng_stream(seed, RNG_TEST, 0, 0, 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_baseline_is_always_there),

@@ -21,6 +21,8 @@ enum { NUM_ISAS = sizeof isas / sizeof *isas, PAD = 3, FLOATS_MAX = 1 << 20 };
 
 typedef enum Form { NT, NN, TN, NUM_FORMS } Form;
 
+static const double UNIT_ROUNDOFF = 0x1p-24; /* of a float */
+
 static Rng rng;
 static float a[FLOATS_MAX];
 static float b[FLOATS_MAX];
@@ -31,11 +33,16 @@ static KernelsMatmul *matmul_of(const Kernels *table, Form form)
     return form == NT ? table->matmul_nt : form == NN ? table->matmul_nn : table->matmul_tn;
 }
 
-/* Memory outside of the matrices is NaN, so that reading it shows. */
-static void fill(float *x, int rows, int width, int ld)
+/* A matrix in a block of exactly its size, so that AddressSanitizer sees a read beyond it; between
+ * the rows is NaN, so that reading there shows too. */
+static float *new_matrix(int rows, int width, int ld)
 {
-    for (int i = 0; i < rows * ld + PAD; i++)
-        x[i] = ld > 0 && i / ld < rows && i % ld < width ? (float)(2 * rng_uniform(&rng) - 1) : NAN;
+    size_t n = rows > 0 && width > 0 ? (size_t)(rows - 1) * (size_t)ld + (size_t)width : 0;
+    float *x = malloc(n * sizeof *x + (n == 0));
+    assert_non_null(x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = i % (size_t)ld < (size_t)width ? (float)(2 * rng_uniform(&rng) - 1) : NAN;
+    return x;
 }
 
 static void check_product(const Kernels *table, Form form, int m, int n, int k, int pad)
@@ -43,11 +50,11 @@ static void check_product(const Kernels *table, Form form, int m, int n, int k, 
     int lda = (form == TN ? m : k) + pad;
     int ldb = (form == NT ? k : n) + pad;
     int ldc = n + pad;
-    fill(a, form == TN ? k : m, form == TN ? m : k, lda);
-    fill(b, form == NT ? n : k, form == NT ? k : n, ldb);
+    float *left = new_matrix(form == TN ? k : m, form == TN ? m : k, lda);
+    float *right = new_matrix(form == NT ? n : k, form == NT ? k : n, ldb);
     for (int i = 0; i < m * ldc + PAD; i++)
         c[i] = 77;
-    matmul_of(table, form)(m, n, k, a, lda, b, ldb, c, ldc);
+    matmul_of(table, form)(m, n, k, left, lda, right, ldb, c, ldc);
     for (int i = 0; i < m; i++)
         for (int j = 0; j < ldc; j++) {
             if (j >= n) {
@@ -55,15 +62,22 @@ static void check_product(const Kernels *table, Form form, int m, int n, int k, 
                 continue;
             }
             double sum = 0;
-            for (int p = 0; p < k; p++)
-                sum += (double)(form == TN ? a[p * lda + i] : a[i * lda + p]) *
-                       (double)(form == NT ? b[j * ldb + p] : b[p * ldb + j]);
-            if (!(fabs(sum - (double)c[i * ldc + j]) <= 1e-6 * (4 + sqrt(k))))
+            double magnitude = 0;
+            for (int p = 0; p < k; p++) {
+                double term = (double)(form == TN ? left[p * lda + i] : left[i * lda + p]) *
+                              (double)(form == NT ? right[j * ldb + p] : right[p * ldb + j]);
+                sum += term;
+                magnitude += fabs(term);
+            }
+            /* Rounding in any order of summation stays below this; a lost term does not. */
+            if (!(fabs(sum - (double)c[i * ldc + j]) <= (k + 1) * UNIT_ROUNDOFF * magnitude))
                 fail_msg("%s form %d m %d n %d k %d pad %d: (%d, %d) is %.9g, not %.9g", table->isa,
                          form, m, n, k, pad, i, j, (double)c[i * ldc + j], sum);
         }
     for (int i = 0; i < PAD; i++)
         assert_true(c[m * ldc + i] == 77);
+    free(left);
+    free(right);
 }
 
 #define FOR_EACH_TABLE(table)                                                                      \
@@ -200,8 +214,9 @@ static void test_only_large_products_go_to_an_installed_library(void **state)
 
 int main(void)
 {
-    uint64_t seed = (uint64_t)getpid();
-    printf("seed %llu\n", (unsigned long long)seed);
+    const char *again = getenv("POLYAK_TEST_SEED");
+    uint64_t seed = again ? (uint64_t)strtoull(again, NULL, 10) : (uint64_t)getpid();
+    printf("seed %llu (POLYAK_TEST_SEED repeats it)\n", (unsigned long long)seed);
     rng = rng_stream(seed, RNG_TEST, 0, 0, 0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_products_of_all_sizes),

@@ -12,10 +12,11 @@
 
 enum { MLP_REFERENCE_WIDTH_MAX = 128 };
 
-/* Runs one row through the network; params in the layout of mlp.h. *signs, where not NULL, is
- * changed into a hash of which ReLUs are on: equal hashes mean the same linear piece. */
+/* Runs one row through the network; params in the layout of mlp.h. *margin, where not NULL, falls
+ * to the least |z| of a ReLU: near 0 the network has no derivative, and float may take the other
+ * side. */
 static inline void mlp_reference(const Mlp *mlp, const double *params, const double *x,
-                                 double *output, unsigned long *signs)
+                                 double *output, double *margin)
 {
     double y[2][MLP_REFERENCE_WIDTH_MAX];
     for (int l = 0; l <= mlp->num_layers; l++)
@@ -33,8 +34,8 @@ static inline void mlp_reference(const Mlp *mlp, const double *params, const dou
             double z = bias[o];
             for (int i = 0; i < in; i++)
                 z += weight[o * in + i] * y[l % 2][i];
-            if (!last && signs)
-                *signs = *signs * 31 + (z > 0);
+            if (!last && margin)
+                *margin = fmin(*margin, fabs(z));
             double activated = z > 0 ? z : 0;
             if (last)
                 activated = mlp->tanh_output ? tanh(z) : z;

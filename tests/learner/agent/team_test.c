@@ -1,9 +1,11 @@
+#include <fenv.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -143,12 +145,15 @@ static void look_around(void *arg, int worker, int workers)
 static void test_workers_flush_denormals_and_leave_signals_to_others(void **state)
 {
     (void)state;
+    fesetenv(FE_DFL_ENV); /* threads inherit the mode: earlier runs must not have set it for them */
     Team *team = make(WORKERS);
     Work work = {.workers = WORKERS};
     team_run(team, look_around, &work);
     for (int w = 0; w < WORKERS; w++) {
 #if defined(__SSE2__) || defined(__aarch64__)
-        assert_true(work.tiny[w] == 0);
+        uint32_t bits; /* this thread may take a denormal for 0 */
+        memcpy(&bits, &work.tiny[w], sizeof bits);
+        assert_int_equal(bits, 0);
 #endif
         assert_int_equal(work.usr1_blocked[w], w > 0);
     }
