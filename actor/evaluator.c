@@ -63,7 +63,6 @@ static void send_result(Evaluator *evaluator)
                                        .return_std = result.return_std,
                                        .length_mean = result.length_mean}};
     dealer_send(&evaluator->connection.dealer, &message, &evaluator->connection.dims);
-    uplink_said(&evaluator->connection.uplink, clock_ms());
     evaluation_destroy(&evaluator->evaluation);
 }
 

@@ -62,7 +62,8 @@ static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
         message->segment = *segment;
         return true;
     }
-    if (now_ms - uplink->said_ms >= uplink->welcome.heartbeat_interval_ms) {
+    /* Segments are signs of life too, but only a heartbeat tells how the actor is doing. */
+    if (now_ms - uplink->told_ms >= uplink->welcome.heartbeat_interval_ms) {
         message->kind = MESSAGE_HEARTBEAT;
         message->heartbeat = uplink->status;
         return true;
@@ -92,7 +93,8 @@ UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message)
     }
     if (!next_message(uplink, now_ms, message))
         return UPLINK_NOTHING;
-    uplink->said_ms = now_ms;
+    if (message->kind == MESSAGE_HELLO || message->kind == MESSAGE_HEARTBEAT)
+        uplink->told_ms = now_ms;
     return UPLINK_SEND;
 }
 
@@ -210,11 +212,6 @@ void uplink_say_bye(Uplink *uplink, ByeReason reason)
     uplink->bye_due = true;
 }
 
-void uplink_said(Uplink *uplink, int64_t now_ms)
-{
-    uplink->said_ms = now_ms;
-}
-
 uint64_t uplink_credit(const Uplink *uplink)
 {
     if (uplink->state != UPLINK_ACTIVE || uplink->step_limit <= uplink->steps_taken)
@@ -255,7 +252,7 @@ void uplink_count_steps(Uplink *uplink, uint64_t steps)
 int uplink_timeout_ms(const Uplink *uplink, int64_t now_ms)
 {
     int64_t lost_ms = uplink->heard_ms + silence_allowed_ms(uplink) + 1;
-    int64_t heartbeat_ms = uplink->said_ms + uplink->welcome.heartbeat_interval_ms;
+    int64_t heartbeat_ms = uplink->told_ms + uplink->welcome.heartbeat_interval_ms;
     int64_t due_ms = lost_ms;
     if (uplink->socket_wanted)
         due_ms = uplink->retry_ms;

@@ -40,7 +40,7 @@ typedef struct Uplink {
     bool bye_due;
     ByeReason bye;
     int64_t heard_ms; /* when the learner was last heard, or the Hello said */
-    int64_t said_ms;  /* when we last sent anything */
+    int64_t told_ms;  /* when we last sent Hello or a heartbeat */
     int64_t retry_ms; /* not before */
     int64_t lost_ms;  /* since when there is no connection */
     uint64_t send_limit_sequence;
@@ -70,9 +70,8 @@ void uplink_not_sent(Uplink *uplink, const Message *message);
 void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh_session,
                     int64_t now_ms);
 
-/* An EvalResult, or a Bye: sent by the caller through this, so that it counts as a sign of life. */
+/* A Bye goes out once nothing else is left to send. */
 void uplink_say_bye(Uplink *uplink, ByeReason reason);
-void uplink_said(Uplink *uplink, int64_t now_ms);
 
 /* Env steps that may be taken now. */
 uint64_t uplink_credit(const Uplink *uplink);
