@@ -56,7 +56,7 @@ int main(int argc, char **argv)
     }
     if (code != 0)
         log_error("%s", err.text);
-    if (code == ERR_USAGE || code == ERR_VERSION)
+    if (code == ERR_USAGE)
         return 2;
     return code == 0 ? 0 : 1;
 }
