@@ -45,6 +45,11 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     if (env[0] == '\0')
         env = run->spec.name;
     code = env_kind_open(env, options, kind, err);
+    if (code == ERR_USAGE && env == run->spec.name)
+        return err_set(err, ERR_USAGE,
+                       "the policy was trained in %s, which is not built in: name its plugin by "
+                       "--env",
+                       run->spec.name);
     if (code)
         return code;
     if (!spec_equal(&run->spec, env_kind_spec(*kind))) {
