@@ -138,10 +138,13 @@ static int look(Actor *actor, int64_t now_ms, Err *err)
     }
     if (!actor->configured)
         return ERR_OK;
-    const Version *only = uplink->welcome.sync ? &uplink->credit_version : NULL;
-    if (!only || uplink_credit(uplink) > 0)
-        downlink_poll(&actor->downlink, &actor->policy, only, now_ms);
-    downlink_chase(&actor->downlink, &actor->policy, only ? *only : uplink->newest,
+    /* In lockstep a turn is taken with one policy. Between turns the newest is that of the next
+     * one: taking it as it comes keeps the socket's queue from filling with older ones. */
+    bool in_turn = uplink->welcome.sync && uplink_credit(uplink) > 0 &&
+                   version_equal(actor->policy.version, uplink->credit_version);
+    if (!in_turn)
+        downlink_poll(&actor->downlink, &actor->policy, now_ms);
+    downlink_chase(&actor->downlink, &actor->policy, uplink->newest,
                    uplink->welcome.publish_interval_ms, now_ms);
     return ERR_OK;
 }

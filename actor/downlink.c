@@ -108,7 +108,7 @@ static int unpack(Downlink *downlink, zmq_msg_t *frame, Weights *weights, Err *e
     return wire_weights_unpack(data, bytes, downlink->arena, weights, err);
 }
 
-void downlink_poll(Downlink *downlink, Policy *policy, const Version *only, int64_t now_ms)
+void downlink_poll(Downlink *downlink, Policy *policy, int64_t now_ms)
 {
     if (!downlink->socket)
         return;
@@ -130,9 +130,8 @@ void downlink_poll(Downlink *downlink, Policy *policy, const Version *only, int6
     }
     if (any) {
         downlink->received_ms = now_ms;
-        bool wanted = only ? version_equal(weights.version, *only)
-                           : version_is_newer(weights.version, policy->version);
-        if (wanted && policy_set(policy, &weights, downlink->spec, &err) != 0)
+        if (version_is_newer(weights.version, policy->version) &&
+            policy_set(policy, &weights, downlink->spec, &err) != 0)
             log_warn("weights are left out: %s", err.text);
     }
     zmq_msg_close(&newest);

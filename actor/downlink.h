@@ -31,8 +31,8 @@ void downlink_destroy(Downlink *downlink);
 int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialled,
                   const Session *session, Err *err);
 
-/* Takes the newest weights that have come into the policy. With `only`, just that version. */
-void downlink_poll(Downlink *downlink, Policy *policy, const Version *only, int64_t now_ms);
+/* Takes the newest weights that have come into the policy, where they are newer than it. */
+void downlink_poll(Downlink *downlink, Policy *policy, int64_t now_ms);
 
 /* Asks for the newest weights again when the policy has been behind for longer than the publishing
  * interval. */

@@ -189,7 +189,9 @@ static void say_farewell(Learner *learner, ByeReason reason)
 {
     if (learner->farewell_ms != 0)
         return;
-    learner->farewell_ms = clock_ms() + FAREWELL_MS;
+    /* Peers of a finished run leave for good, and say so; others come back, and are not waited for.
+     */
+    learner->farewell_ms = clock_ms() + (reason == BYE_FINISHED ? FAREWELL_MS : 0);
     fleet_say_bye(learner->fleet, reason);
 }
 

@@ -118,9 +118,9 @@ static void join(void)
     expect_event(true, NULL);
 }
 
-static void poll_once(const Version *only)
+static void poll_once(void)
 {
-    downlink_poll(&downlink, &policy, only, now_ms);
+    downlink_poll(&downlink, &policy, now_ms);
 }
 
 /* Polls until the policy is this one. */
@@ -130,7 +130,7 @@ static void expect_policy(uint32_t epoch, uint64_t update)
     while (!version_equal(policy.version, (Version){epoch, update})) {
         assert_true(clock_ms() < until_ms);
         fake_readable(downlink.socket, 100);
-        poll_once(NULL);
+        poll_once();
     }
     assert_true(policy.params[0] == 0.01F * (float)update);
 }
@@ -140,7 +140,7 @@ static void expect_no_change(void)
 {
     Version before = policy.version;
     assert_true(fake_readable(downlink.socket, FAKE_WAIT_MS));
-    poll_once(NULL);
+    poll_once();
     assert_true(version_equal(policy.version, before));
 }
 
@@ -148,7 +148,7 @@ static void test_weights_reach_the_policy(void **state)
 {
     (void)state;
     join();
-    poll_once(NULL);
+    poll_once();
     assert_false(policy_is_set(&policy));
     assert_int_equal(downlink.received_ms, 0);
     publish(1, 7);
@@ -175,7 +175,7 @@ static void test_the_newest_of_many_is_taken(void **state)
     uint64_t before = 0;
     while (policy.version.update != 20) {
         assert_true(fake_readable(downlink.socket, FAKE_WAIT_MS));
-        poll_once(NULL);
+        poll_once();
         assert_true(policy.version.update > before);
         before = policy.version.update;
     }
@@ -204,20 +204,6 @@ static void test_a_learner_that_began_again_is_newer_though_its_count_went_back(
     expect_policy(1, 500);
     publish(2, 3);
     expect_policy(2, 3);
-}
-
-static void test_in_lockstep_only_the_version_asked_for_is_taken(void **state)
-{
-    (void)state;
-    const Version wanted = {1, 4};
-    join();
-    const uint64_t updates[] = {3, 5, 4};
-    for (size_t i = 0; i < 3; i++) {
-        publish(1, updates[i]);
-        assert_true(fake_readable(downlink.socket, FAKE_WAIT_MS));
-        poll_once(&wanted);
-        assert_int_equal(policy.version.update, updates[i] == 4 ? 4 : 0);
-    }
 }
 
 static void test_damaged_weights_are_left_out(void **state)
@@ -401,7 +387,7 @@ static void test_a_place_that_cannot_be_dialled_is_an_error(void **state)
 static void test_before_a_welcome_there_is_nothing_to_poll(void **state)
 {
     (void)state;
-    poll_once(NULL);
+    poll_once();
     chase(9, 20);
     now_ms += 100000;
     chase(9, 20);
@@ -418,7 +404,6 @@ int main(void)
         CASE(test_the_newest_of_many_is_taken),
         CASE(test_older_weights_are_not_taken_but_are_a_sign_of_life),
         CASE(test_a_learner_that_began_again_is_newer_though_its_count_went_back),
-        CASE(test_in_lockstep_only_the_version_asked_for_is_taken),
         CASE(test_damaged_weights_are_left_out),
         CASE(test_weights_of_another_shape_are_left_out),
         CASE(test_a_large_policy_is_taken_too),
