@@ -450,6 +450,10 @@ static int run_loop(Learner *learner, Err *err)
         if (code != 0)
             return code;
     }
+    if (endpoints_are_public(router_endpoint(learner->router)))
+        log_warn("%s can be reached from other machines, and connections are neither encrypted nor "
+                 "authenticated: use it inside a network that you trust",
+                 router_endpoint(learner->router));
     log_info("listening on %s, run directory %s", router_endpoint(learner->router),
              learner->dir.path);
     uv_run(&learner->loop, UV_RUN_DEFAULT);

@@ -134,6 +134,14 @@ static void say_what_resumes(const Run *run)
              "restored policy, and updates wait for %lld new steps",
              (unsigned long long)run->state.env_steps, (unsigned long long)run->state.updates,
              (long long)run->config->warmup_env_steps);
+    int64_t left = run->config->total_env_steps - (int64_t)run->state.env_steps;
+    if (left <= 0)
+        log_info("all %lld env steps are done: raise --total-env-steps to go on",
+                 (long long)run->config->total_env_steps);
+    else if (left <= run->config->warmup_env_steps)
+        log_warn("only %lld env steps are left, no more than the warm-up: nothing will be learned "
+                 "from them; raise --total-env-steps",
+                 (long long)left);
 }
 
 int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_context, Err *err)

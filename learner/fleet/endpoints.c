@@ -29,6 +29,12 @@ int endpoints_weights(const char *uplink, char weights[WIRE_ENDPOINT_MAX + 1], E
     return ERR_OK;
 }
 
+bool endpoints_are_public(const char *uplink)
+{
+    return strncmp(uplink, "tcp://", 6) == 0 && strncmp(uplink, "tcp://127.", 10) != 0 &&
+           strncmp(uplink, "tcp://[::1]", 11) != 0;
+}
+
 int endpoints_advertise(const Config *config, const char *weights, Welcome *welcome, Err *err)
 {
     const char *whole = config->advertise;

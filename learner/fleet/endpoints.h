@@ -2,6 +2,8 @@
 #ifndef POLYAK_LEARNER_FLEET_ENDPOINTS_H
 #define POLYAK_LEARNER_FLEET_ENDPOINTS_H
 
+#include <stdbool.h>
+
 #include "common/config.h"
 #include "common/err.h"
 #include "proto/wire.h"
@@ -9,6 +11,9 @@
 /* The weights endpoint beside a bound uplink endpoint: the next port, or for ipc the path and
  * ".weights". ERR_USAGE for other transports and for the last port. */
 int endpoints_weights(const char *uplink, char weights[WIRE_ENDPOINT_MAX + 1], Err *err);
+
+/* Whether other machines can reach a bound endpoint. */
+bool endpoints_are_public(const char *uplink);
 
 /* Tells actors where the weights are: the port alone for tcp, so that each uses the host that it
  * dialled; the whole endpoint for ipc, or with --advertise. */
