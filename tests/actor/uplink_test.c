@@ -132,10 +132,22 @@ static void test_the_version_of_a_turn_is_that_of_the_message_that_gave_credit(v
     (void)state;
     connect_first(NO_LIMIT, 10);
     assert_int_equal(uplink.credit_version.update, 5);
-    receive_ack(0, 9, 10); /* no more steps */
+    uplink.status.version = (Version){1, 5}; /* it has come */
+    receive_ack(0, 9, 10);                   /* no more steps */
     assert_int_equal(uplink.newest.update, 6);
     assert_int_equal(uplink.credit_version.update, 5);
     receive_ack(0, 9, 11);
+    assert_int_equal(uplink.credit_version.update, 6);
+}
+
+/* After a break the learner may have gone on: what the turn was given with comes no more. */
+static void test_a_version_that_never_came_is_not_waited_for(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 10);
+    assert_int_equal(uplink.credit_version.update, 5);
+    uplink.status.version = (Version){1, 4};
+    receive_ack(0, 9, 10);
     assert_int_equal(uplink.credit_version.update, 6);
 }
 
@@ -288,6 +300,7 @@ int main(void)
         CASE(test_credit_is_the_limit_less_the_steps_recorded),
         CASE(test_a_limit_below_the_steps_taken_is_no_credit),
         CASE(test_the_version_of_a_turn_is_that_of_the_message_that_gave_credit),
+        CASE(test_a_version_that_never_came_is_not_waited_for),
         CASE(test_a_heartbeat_is_sent_every_interval_whatever_else_is),
         CASE(test_a_wait_has_a_reason),
         CASE(test_a_policy_may_be_as_old_as_the_learner_says),
