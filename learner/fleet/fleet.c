@@ -1,7 +1,5 @@
 #include "learner/fleet/fleet.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,7 +35,8 @@ void fleet_destroy(Fleet **fleet_pointer)
     Peer *next = NULL;
     HASH_ITER(hh, fleet->peers, peer, next)
     {
-        HASH_DEL(fleet->peers, peer);
+        /* The analyzer loses track of the table's list. */
+        HASH_DEL(fleet->peers, peer); // NOLINT(clang-analyzer-unix.Malloc)
         free(peer);
     }
     session_table_destroy(&fleet->sessions);
@@ -72,62 +71,6 @@ void fleet_set_status_fill(Fleet *fleet, FleetStatusFill fill, void *context)
     fleet->status_context = context;
 }
 
-void fleet_note(const Fleet *fleet, const char *format, ...)
-{
-    if (!fleet->sink.note)
-        return;
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    fleet->sink.note(fleet->sink.context, line);
-}
-
-Peer *fleet_find_peer(Fleet *fleet, uint32_t link)
-{
-    Peer *peer = NULL;
-    HASH_FIND(hh, fleet->peers, &link, sizeof link, peer);
-    return peer;
-}
-
-/* Takes back what a session was granted and did not use. */
-static void disconnect_session(Fleet *fleet, ActorSession *session)
-{
-    session->link = 0;
-    session->step_limit = session->steps_accepted;
-    session->send_limit_sequence = session->acked_sequence;
-    fleet->actors[session->actor_index] = NULL;
-    fleet->num_actors--;
-    fleet->num_environments -= session->num_envs;
-}
-
-/* Wakes those evaluators that are free: there may be work for them. */
-static void offer_evaluations(Fleet *fleet)
-{
-    for (Peer *peer = fleet->peers; peer && fleet->num_evaluations > 0; peer = peer->hh.next) {
-        if (peer->role == ROLE_EVALUATOR && !peer->evaluating)
-            fleet_queue(fleet, peer);
-    }
-}
-
-void fleet_drop_peer(Fleet *fleet, Peer *peer)
-{
-    if (peer->session)
-        disconnect_session(fleet, peer->session);
-    bool evaluator = peer->role == ROLE_EVALUATOR;
-    fleet->num_evaluators -= evaluator;
-    for (uint32_t i = 0; i < fleet->num_evaluations; i++) {
-        if (fleet->evaluations[i].link == peer->link)
-            fleet->evaluations[i].link = 0;
-    }
-    fleet_forget_outgoing(fleet, peer);
-    HASH_DEL(fleet->peers, peer);
-    free(peer);
-    if (evaluator)
-        offer_evaluations(fleet);
-}
-
 void fleet_link_gone(Fleet *fleet, uint32_t link)
 {
     Peer *peer = fleet_find_peer(fleet, link);
@@ -137,80 +80,6 @@ void fleet_link_gone(Fleet *fleet, uint32_t link)
         fleet_note(fleet, "%s %s is gone", role_name(peer->role), peer->name);
     fleet_drop_peer(fleet, peer);
     fleet_credit(fleet);
-}
-
-static void on_raised(void *context, ActorSession *session)
-{
-    Fleet *fleet = context;
-    Peer *peer = fleet_find_peer(fleet, session->link);
-    CHECK(peer);
-    peer->ack_due = true;
-    fleet_queue(fleet, peer);
-}
-
-/* Lockstep: whose turn is going on. NULL: nobody's. */
-static ActorSession *present_turn(const Fleet *fleet)
-{
-    for (uint32_t i = 0; i < fleet->num_actors; i++) {
-        if (fleet->connected[i]->step_limit > fleet->connected[i]->steps_accepted)
-            return fleet->connected[i];
-    }
-    return NULL;
-}
-
-/* Lockstep: whose turn begins, once everything before it is settled. NULL: nobody's yet. */
-static ActorSession *next_turn(Fleet *fleet)
-{
-    if (fleet->num_actors < fleet->config.actors_awaited || !fleet->progress.settled ||
-        fleet->progress.env_steps != fleet->steps_accepted)
-        return NULL;
-    /* `connected` is in the order of the indices. */
-    ActorSession *session = fleet->connected[0];
-    for (uint32_t i = 0; i < fleet->num_actors; i++) {
-        if (fleet->connected[i]->actor_index >= fleet->turn) {
-            session = fleet->connected[i];
-            break;
-        }
-    }
-    fleet->turn = session->actor_index + 1;
-    return session;
-}
-
-void fleet_credit(Fleet *fleet)
-{
-    if (!fleet->has_run || fleet->num_actors == 0 || fleet->bye)
-        return;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < fleet->config.peers_max && n < fleet->num_actors; i++) {
-        if (fleet->actors[i])
-            fleet->connected[n++] = fleet->actors[i];
-    }
-    uint64_t segment_steps = fleet->config.welcome.segment_steps;
-    uint64_t window = pacer_window(&fleet->pacer, fleet->num_environments, segment_steps);
-    CreditPool pool = {
-        .step_limit = pacer_grant_limit(&fleet->pacer, fleet->progress.env_steps,
-                                        fleet->progress.updates, window),
-        .total_steps = fleet->pacer.total_env_steps,
-        .steps_accepted = fleet->steps_accepted,
-        .window = window,
-        .segment_steps = segment_steps,
-        .slots_free = fleet->slots - fleet->progress.slots_used,
-        .slots = fleet->slots,
-        .grants = fleet->grants,
-    };
-    const ActorSession *only = NULL;
-    if (fleet->config.welcome.sync) {
-        /* Steps are given once in a turn, slots as they are used up. */
-        only = present_turn(fleet);
-        if (only)
-            pool.step_limit = 0;
-        else
-            only = next_turn(fleet);
-        if (!only)
-            return;
-    }
-    credit_give(&pool, fleet->connected, n, only, on_raised, fleet);
-    fleet->grants = pool.grants;
 }
 
 void fleet_set_progress(Fleet *fleet, const FleetProgress *progress)
@@ -414,7 +283,7 @@ bool fleet_request_evaluation(Fleet *fleet, const EvalRequest *request)
     if (fleet->num_evaluations == EVALUATIONS_MAX)
         return false;
     fleet->evaluations[fleet->num_evaluations++] = (PendingEvaluation){.request = *request};
-    offer_evaluations(fleet);
+    fleet_offer_evaluations(fleet);
     return true;
 }
 
@@ -442,76 +311,4 @@ void fleet_say_bye(Fleet *fleet, ByeReason reason)
         peer->bye_due = true;
         fleet_queue(fleet, peer);
     }
-}
-
-uint32_t fleet_num_actors(const Fleet *fleet)
-{
-    return fleet->num_actors;
-}
-
-uint32_t fleet_num_evaluators(const Fleet *fleet)
-{
-    return fleet->num_evaluators;
-}
-
-uint32_t fleet_num_peers(const Fleet *fleet)
-{
-    return HASH_COUNT(fleet->peers);
-}
-
-uint64_t fleet_env_steps_accepted(const Fleet *fleet)
-{
-    return fleet->steps_accepted;
-}
-
-uint32_t fleet_actor_status(const Fleet *fleet, ActorStatus *actors, uint32_t max, int64_t now_ms)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < fleet->config.peers_max && n < max; i++) {
-        const ActorSession *session = fleet->actors[i];
-        if (!session)
-            continue;
-        ActorStatus *status = &actors[n++];
-        *status = (ActorStatus){
-            .actor_index = session->actor_index,
-            .incarnation = session->incarnation,
-            .env_steps = session->steps_accepted,
-            .unused_credit = session->step_limit - session->steps_accepted,
-            .silent_ms = (uint32_t)(now_ms - session->last_heard_ms),
-            .dropped_steps = session->dropped_steps,
-        };
-        snprintf(status->name, sizeof status->name, "%s", session->name);
-        snprintf(status->waiting_for, sizeof status->waiting_for, "%.*s", STATUS_TEXT_MAX - 1,
-                 session->waiting_for);
-    }
-    return n;
-}
-
-void fleet_waiting_for(const Fleet *fleet, char text[WIRE_TEXT_MAX + 1])
-{
-    const size_t bytes = WIRE_TEXT_MAX + 1;
-    text[0] = '\0';
-    if (!fleet->has_run) {
-        snprintf(text, bytes, "waiting for the first actor");
-        return;
-    }
-    if (fleet->num_actors == 0) {
-        snprintf(text, bytes, "no actor is connected");
-        return;
-    }
-    if (fleet->config.welcome.sync && fleet->num_actors < fleet->config.actors_awaited) {
-        snprintf(text, bytes, "lockstep: %u of %u actors are connected", fleet->num_actors,
-                 fleet->config.actors_awaited);
-        return;
-    }
-    uint64_t owed =
-        pacer_updates_owed(&fleet->pacer, fleet->progress.env_steps, fleet->progress.updates);
-    if (fleet->steps_accepted >= fleet->pacer.total_env_steps)
-        snprintf(text, bytes, "all env steps are there: %llu updates owed",
-                 (unsigned long long)owed);
-    else if (owed > 0)
-        snprintf(text, bytes, "insert paused: %llu steps ahead, %llu updates owed",
-                 (unsigned long long)pacer_steps_ahead(&fleet->pacer, fleet->progress.env_steps,
-                                                       fleet->progress.updates),
-                 (unsigned long long)owed);
 }

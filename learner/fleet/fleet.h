@@ -67,8 +67,9 @@ Welcome *fleet_welcome(Fleet *fleet);
 /* Handles one message that came in on a link. */
 void fleet_receive(Fleet *fleet, uint32_t link, const Message *message, int64_t now_ms);
 
-/* Handles a frame that could not be decoded, with the decoder's error: a Hello whose spec is unsound
- * (ERR_SPEC) is refused for good, an unknown link is told to say Hello, a peer is turned away. */
+/* Handles a frame that could not be decoded, with the decoder's error: a Hello whose spec is
+ * unsound (ERR_SPEC) is refused for good, an unknown link is told to say Hello, a peer is turned
+ * away. */
 void fleet_receive_garbage(Fleet *fleet, uint32_t link, int code, const char *why);
 
 /* Takes the trainer's progress and gives credit. */

@@ -1,5 +1,5 @@
-/* The inside of the fleet, shared by fleet.c (messages, time), fleet_hello.c (joining) and
- * fleet_send.c (what goes out). Nobody else includes it. */
+/* The inside of the fleet: fleet_peers.c (the books) carries fleet_hello.c (joining), fleet_send.c
+ * (messages out) and fleet.c (messages in, and time). Nobody else includes it. */
 #ifndef POLYAK_LEARNER_FLEET_FLEET_INTERNAL_H
 #define POLYAK_LEARNER_FLEET_FLEET_INTERNAL_H
 
@@ -82,20 +82,36 @@ struct Fleet {
     void *status_context;
 };
 
-/* fleet.c */
+/* --- fleet_peers.c -----------------------------------------------------------------------------
+ */
+
 void fleet_note(const Fleet *fleet, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* NULL when the link is no peer. */
 Peer *fleet_find_peer(Fleet *fleet, uint32_t link);
+
+/* Forgets a peer: what its session did not use of its credit goes back, and what an evaluator was
+ * working on goes to another. */
 void fleet_drop_peer(Fleet *fleet, Peer *peer);
-void fleet_credit(Fleet *fleet);
 
-/* fleet_hello.c */
-void fleet_handle_hello(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms);
-
-/* fleet_send.c */
+/* The peer has something due. */
 void fleet_queue(Fleet *fleet, Peer *peer);
+void fleet_forget_outgoing(Fleet *fleet, Peer *peer);
+
+/* A last word to a link: it is or will be no peer. */
 void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void fleet_refuse_with_bye(Fleet *fleet, uint32_t link);
-void fleet_forget_outgoing(Fleet *fleet, Peer *peer);
+
+/* Lets the evaluators that are free know that there may be work. */
+void fleet_offer_evaluations(Fleet *fleet);
+
+/* Gives what credit there is. */
+void fleet_credit(Fleet *fleet);
+
+/* --- fleet_hello.c -----------------------------------------------------------------------------
+ */
+
+void fleet_handle_hello(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms);
 
 #endif

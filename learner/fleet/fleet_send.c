@@ -1,56 +1,6 @@
 /* What goes out: each peer has a set of things due, and the message is made when it is taken, so it
  * always says how things stand at that moment. */
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <utlist.h>
-
 #include "learner/fleet/fleet_internal.h"
-
-void fleet_queue(Fleet *fleet, Peer *peer)
-{
-    if (peer->queued)
-        return;
-    peer->queued = true;
-    DL_APPEND(fleet->outgoing, peer);
-}
-
-void fleet_forget_outgoing(Fleet *fleet, Peer *peer)
-{
-    if (!peer->queued)
-        return;
-    DL_DELETE(fleet->outgoing, peer);
-    peer->queued = false;
-}
-
-static Refusal *add_refusal(Fleet *fleet, uint32_t link)
-{
-    /* A flood of strangers is answered only so far: they ask again. */
-    if (fleet->num_refusals == REFUSALS_MAX)
-        return NULL;
-    Refusal *refusal = &fleet->refusals[fleet->num_refusals++];
-    *refusal = (Refusal){.link = link};
-    return refusal;
-}
-
-void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *format, ...)
-{
-    Refusal *refusal = add_refusal(fleet, link);
-    if (!refusal)
-        return;
-    refusal->reject.reason = reason;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(refusal->reject.text, sizeof refusal->reject.text, format, args);
-    va_end(args);
-}
-
-void fleet_refuse_with_bye(Fleet *fleet, uint32_t link)
-{
-    Refusal *refusal = add_refusal(fleet, link);
-    if (refusal)
-        refusal->bye = fleet->bye;
-}
 
 static void make_welcome(const Fleet *fleet, const Peer *peer, Message *message)
 {
