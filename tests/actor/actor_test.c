@@ -222,33 +222,71 @@ static void test_another_segment_length_after_a_restart_ends_the_actor(void **st
     }
 }
 
-static void test_weights_are_used_as_soon_as_they_have_come(void **state)
+/* Waits for the actor's join, and keeps its topic. */
+static void hear_join(uint8_t topic[WIRE_TOPIC_MAX])
 {
-    (void)state;
-    const Version version = {1, 9};
-    float params[4] = {0.1F, 0.1F, 0.1F, 0.1F};
-    Weights weights = {.version = version, .params = params};
-    uint8_t frame[512];
     uint8_t event[1 + WIRE_TOPIC_MAX] = {0};
-    Err err;
-    assert_int_equal(mlp_shape(&weights.mlp, OBS_DIM, NULL, 0, ACT_DIM, true, &err), 0);
-    start_and_welcome();
-    expect_steps(50);
-    /* Its join is answered. */
     while (event[0] != 1 || event[1] != 'J') {
         assert_true(fake_readable(learner.xpub, FAKE_WAIT_MS));
         zmq_recv(learner.xpub, event, sizeof event, 0);
     }
+    memcpy(topic, event + 1, WIRE_TOPIC_MAX);
+}
+
+static void publish(const uint8_t topic[WIRE_TOPIC_MAX], Version version)
+{
+    float params[OBS_DIM + 1] = {0.1F};
+    Weights weights = {.version = version, .params = params};
+    uint8_t frame[512];
+    Err err;
+    assert_int_equal(mlp_shape(&weights.mlp, OBS_DIM, NULL, 0, ACT_DIM, true, &err), 0);
     size_t bytes = wire_weights_size(&weights, WIRE_TOPIC_MAX);
     assert_true(bytes <= sizeof frame);
-    wire_weights_pack(&weights, event + 1, WIRE_TOPIC_MAX, frame);
+    wire_weights_pack(&weights, topic, WIRE_TOPIC_MAX, frame);
     assert_int_equal(zmq_send(learner.xpub, frame, bytes, 0), bytes);
+}
+
+static void test_weights_are_used_as_soon_as_they_have_come(void **state)
+{
+    (void)state;
+    uint8_t topic[WIRE_TOPIC_MAX];
+    start_and_welcome();
+    expect_steps(50);
+    hear_join(topic);
+    publish(topic, (Version){1, 9});
     /* Step by step, until one is taken with them. */
     uint64_t limit = 50;
     do
         say_ack(sequence, ++limit);
     while (hear_until(MESSAGE_SEGMENT)->segment.version.epoch == 0);
-    assert_true(version_equal(learner.heard.segment.version, version));
+    assert_true(version_equal(learner.heard.segment.version, (Version){1, 9}));
+    say_bye(BYE_FINISHED);
+    assert_int_equal(join_actor(), 0);
+}
+
+/* Credit and the policy of a turn come on two sockets, in any order. */
+static void test_in_lockstep_a_turn_waits_for_its_policy(void **state)
+{
+    (void)state;
+    uint8_t topic[WIRE_TOPIC_MAX];
+    welcome.welcome.sync = true;
+    welcome.welcome.step_limit = 0;
+    start_and_welcome();
+    hear_join(topic);
+    for (uint64_t turn = 1; turn <= 6; turn++) {
+        if (turn % 2)
+            publish(topic, (Version){1, turn});
+        fake_learner_says(&learner, &(Message){.kind = MESSAGE_ACK,
+                                               .ack = {.acked_sequence = sequence,
+                                                       .step_limit = 10 * turn,
+                                                       .newest = {1, turn}}});
+        if (turn % 2 == 0) {
+            expect_steps(10 * (turn - 1)); /* none with the policy of the last turn */
+            publish(topic, (Version){1, turn});
+        }
+        while (steps < 10 * turn)
+            assert_int_equal(hear_until(MESSAGE_SEGMENT)->segment.version.update, turn);
+    }
     say_bye(BYE_FINISHED);
     assert_int_equal(join_actor(), 0);
 }
@@ -274,6 +312,7 @@ int main(void)
         CASE(test_a_restarted_learner_gets_the_same_session_and_what_it_misses),
         CASE(test_another_segment_length_after_a_restart_ends_the_actor),
         CASE(test_weights_are_used_as_soon_as_they_have_come),
+        CASE(test_in_lockstep_a_turn_waits_for_its_policy),
         CASE(test_an_environment_that_is_not_there_ends_it_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
