@@ -1,0 +1,198 @@
+/* A run directory: one learner at a time, never a run over another, an epoch that rises. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "learner/run_dir.h"
+#include "tests/common/scratch.h"
+
+static Scratch scratch;
+
+static int make(void **state)
+{
+    (void)state;
+    scratch = scratch_make();
+    return 0;
+}
+
+static int unmake(void **state)
+{
+    (void)state;
+    scratch_remove(&scratch);
+    return 0;
+}
+
+static Config *config_for(const char *name, bool resume)
+{
+    static Config config;
+    config_init(&config);
+    snprintf(config.run_dir, sizeof config.run_dir, "%s", scratch_path(&scratch, name));
+    config.resume = resume;
+    return &config;
+}
+
+static void begin(const char *name, bool resume, uint32_t *epoch)
+{
+    RunDir dir;
+    Err err = {""};
+    Config *config = config_for(name, resume);
+    if (run_dir_open(&dir, config, &err) != 0 || run_dir_begin(&dir, config, "pendulum", &err) != 0)
+        fail_msg("%s", err.text);
+    *epoch = dir.epoch;
+    run_dir_close(&dir);
+}
+
+static void test_a_new_directory_is_made_with_all_parents(void **state)
+{
+    (void)state;
+    RunDir dir;
+    Err err = {""};
+    Config *config = config_for("a/b/run", false);
+    assert_int_equal(run_dir_open(&dir, config, &err), 0);
+    assert_false(dir.resumed || dir.has_checkpoint);
+    assert_true(fs_exists(scratch_path(&scratch, "a/b/run/checkpoints")));
+    assert_int_equal(run_dir_begin(&dir, config, "", &err), 0);
+    assert_int_equal(dir.epoch, 1);
+    assert_true(fs_exists(scratch_path(&scratch, "a/b/run/config.yaml")));
+    assert_true(fs_exists(scratch_path(&scratch, "a/b/run/run.json")));
+    run_dir_close(&dir);
+}
+
+static void test_a_directory_must_be_named(void **state)
+{
+    (void)state;
+    RunDir dir;
+    Err err = {""};
+    Config *config = config_for("x", false);
+    config->run_dir[0] = '\0';
+    assert_int_equal(run_dir_open(&dir, config, &err), ERR_USAGE);
+    assert_non_null(strstr(err.text, "--run-dir"));
+}
+
+static void test_a_run_that_is_there_is_refused_without_resume(void **state)
+{
+    (void)state;
+    uint32_t epoch = 0;
+    begin("run", false, &epoch);
+    size_t bytes = 0;
+    unsigned char *before = scratch_read(scratch_path(&scratch, "run/run.json"), &bytes);
+    RunDir dir;
+    Err err = {""};
+    assert_int_equal(run_dir_open(&dir, config_for("run", false), &err), ERR_EXISTS);
+    assert_non_null(strstr(err.text, "--resume"));
+    size_t bytes_after = 0;
+    unsigned char *after = scratch_read(scratch_path(&scratch, "run/run.json"), &bytes_after);
+    assert_int_equal(bytes, bytes_after);
+    assert_memory_equal(before, after, bytes);
+    free(before);
+    free(after);
+    begin("run", true, &epoch); /* and its lock was given back */
+}
+
+static void test_every_start_has_an_epoch_of_its_own(void **state)
+{
+    (void)state;
+    uint32_t epoch = 0;
+    for (uint32_t i = 1; i <= 4; i++) {
+        begin("run", i > 1, &epoch);
+        assert_int_equal(epoch, i);
+    }
+    begin("fresh", true, &epoch); /* --resume where nothing is: a new run */
+    assert_int_equal(epoch, 1);
+}
+
+static void test_resume_takes_the_stored_configuration(void **state)
+{
+    (void)state;
+    RunDir dir;
+    Err err = {""};
+    Config *config = config_for("run", false);
+    assert_int_equal(config_set(config, "batch", "48", CONFIG_FLAG, &err), 0);
+    assert_int_equal(run_dir_open(&dir, config, &err), 0);
+    assert_int_equal(run_dir_begin(&dir, config, "", &err), 0);
+    run_dir_close(&dir);
+    config = config_for("run", true);
+    assert_int_equal(run_dir_open(&dir, config, &err), 0);
+    assert_true(dir.resumed);
+    assert_int_equal(config->batch, 48);
+    run_dir_close(&dir);
+}
+
+/* The lock is between processes, and goes with the one that held it. */
+static void test_a_second_learner_is_refused(void **state)
+{
+    (void)state;
+    RunDir dir;
+    Err err = {""};
+    assert_int_equal(run_dir_open(&dir, config_for("run", false), &err), 0);
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        RunDir second;
+        int code = run_dir_open(&second, config_for("run", true), &err);
+        bool said = strstr(err.text, "another learner") != NULL;
+        _exit(code == ERR_BUSY && said ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    run_dir_close(&dir);
+    assert_int_equal(run_dir_open(&dir, config_for("run", false), &err), 0);
+    run_dir_close(&dir);
+}
+
+static void test_a_damaged_epoch_is_not_guessed(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"{",
+                                        "{}",
+                                        "{\"epoch\": -1}",
+                                        "{\"epoch\": \"1\"}",
+                                        "{\"epoch\": 65535}",
+                                        "{\"epoch\": 4294967297}"};
+    uint32_t epoch = 0;
+    begin("run", false, &epoch);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        scratch_write(scratch_path(&scratch, "run/run.json"), texts[i], strlen(texts[i]));
+        RunDir dir;
+        Err err = {""};
+        assert_int_equal(run_dir_open(&dir, config_for("run", true), &err), ERR_FORMAT);
+        assert_non_null(strstr(err.text, "run.json"));
+    }
+}
+
+static void test_a_damaged_checkpoint_alone_is_no_new_beginning(void **state)
+{
+    (void)state;
+    uint32_t epoch = 0;
+    begin("run", false, &epoch);
+    const char *path =
+        scratch_path(&scratch, "run/checkpoints/checkpoint-000000000100.safetensors");
+    scratch_write(path, "not a checkpoint", 16);
+    RunDir dir;
+    Err err = {""};
+    assert_int_not_equal(run_dir_open(&dir, config_for("run", true), &err), 0);
+    assert_true(err.text[0] != '\0');
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make, unmake)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_new_directory_is_made_with_all_parents),
+        TEST(test_a_directory_must_be_named),
+        TEST(test_a_run_that_is_there_is_refused_without_resume),
+        TEST(test_every_start_has_an_epoch_of_its_own),
+        TEST(test_resume_takes_the_stored_configuration),
+        TEST(test_a_second_learner_is_refused),
+        TEST(test_a_damaged_epoch_is_not_guessed),
+        TEST(test_a_damaged_checkpoint_alone_is_no_new_beginning),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
