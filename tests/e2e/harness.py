@@ -22,7 +22,7 @@ import unittest
 BIN = os.environ["POLYAK_BIN_DIR"]
 PLUGINS = os.environ["POLYAK_PLUGIN_DIR"]
 SANITIZED = bool(os.environ.get("POLYAK_SANITIZE"))
-DEADLINE_S = 90
+DEADLINE_S = 60
 
 # Small networks and few steps. Checkpoints and metrics as often as they can be had.
 SMALL = ["--hidden=16,16", "--batch=32", "--replay-capacity=10000", "--warmup-env-steps=500",
@@ -200,9 +200,15 @@ class EndToEnd(unittest.TestCase):
         return list(csv.DictReader(lines))
 
     def reaches(self, env_steps, run="run"):
-        """Waits until the run has this many steps."""
-        wait_until(lambda: (rows := self.metrics(run)) and int(rows[-1]["env_steps"]) >= env_steps,
-                   f"{env_steps} steps of {run}")
+        """Waits until the run has this many steps, as long as there is a program that takes some."""
+        def reached():
+            alive = any(program.popen.poll() is None for program in self.programs)
+            rows = self.metrics(run)
+            if rows and int(rows[-1]["env_steps"]) >= env_steps:
+                return True
+            self.assertTrue(alive, f"all ended before {env_steps} steps of {run}")
+            return False
+        wait_until(reached, f"{env_steps} steps of {run}")
 
     def checkpoints(self, run="run"):
         """Paths of the whole checkpoints, oldest first."""
