@@ -89,7 +89,9 @@ static int send_all(Connection *connection, int64_t now_ms, Err *err)
             int code = dealer_open(&connection->dealer, err);
             if (code == ERR_USAGE)
                 return code;
-            break; /* whatever else it is: the uplink tries again */
+            if (code != 0)
+                uplink_not_opened(&connection->uplink, err->text, now_ms);
+            break;
         }
         case UPLINK_SEND:
             if (dealer_send(&connection->dealer, &message, &connection->dims) != 0) {

@@ -15,6 +15,7 @@ enum {
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
     HANDSHAKE_MS = 2000,
+    PORT_MAX = 65535,
 };
 
 /* Reads the endpoint to dial now: the flag itself, or the first word of the file that it names. */
@@ -41,6 +42,20 @@ static int find_endpoint(Dealer *dealer, Err *err)
         snprintf(dealer->endpoint, sizeof dealer->endpoint, "%.*s", (int)length, text);
     free(text);
     return code;
+}
+
+/* libzmq dials a port that cannot be, for ever. */
+static int check_port(const char *endpoint, Err *err)
+{
+    const char *colon = strrchr(endpoint, ':');
+    char *end = NULL;
+    if (strncmp(endpoint, "tcp://", 6) != 0)
+        return ERR_OK;
+    long port = strtol(colon + 1, &end, 10);
+    if (end == colon + 1 || *end != '\0' || port < 1 || port > PORT_MAX)
+        return err_set(err, ERR_USAGE, "--connect %s: the port must be in 1…%d", endpoint,
+                       PORT_MAX);
+    return ERR_OK;
 }
 
 int dealer_init(Dealer *dealer, void *zmq_context, const char *connect, size_t message_bytes_max,
@@ -75,6 +90,8 @@ int dealer_open(Dealer *dealer, Err *err)
         zmq_close(dealer->socket);
     dealer->socket = NULL;
     int code = find_endpoint(dealer, err);
+    if (code == 0)
+        code = check_port(dealer->endpoint, err);
     if (code != 0)
         return code;
     void *socket = zmq_socket(dealer->zmq_context, ZMQ_DEALER);

@@ -19,6 +19,7 @@ typedef struct Lane {
     uint64_t episode; /* from 0 */
     uint32_t episode_steps;
     double episode_return;
+    int dropped_in_a_row;
     bool running; /* an episode is; else the next step begins with a reset */
     Explore explore;
 } Lane;
@@ -34,7 +35,6 @@ struct Rollout {
     float *next_obs; /* (obs_dim) */
     bool blocked;
     uint64_t dropped_steps;
-    int dropped_in_a_row;
 };
 
 int rollout_new(EnvKind *kind, int num_envs, Outbox *outbox, Rollout **rollout_pointer, Err *err)
@@ -157,11 +157,13 @@ static int drop_step(Rollout *rollout, int i, Err *why)
         lane->open = NULL;
     }
     end_episode(lane);
-    if (++rollout->dropped_in_a_row < DROPPED_IN_A_ROW_MAX)
+    if (++lane->dropped_in_a_row < DROPPED_IN_A_ROW_MAX)
         return ERR_OK;
     Err last = *why;
-    return err_set(why, ERR_ENV, "%d steps in a row were not finite; the last one: %.300s",
-                   DROPPED_IN_A_ROW_MAX, last.text);
+    return err_set(why, ERR_ENV,
+                   "%d steps of environment %d in a row were not finite; the last "
+                   "one: %.300s",
+                   DROPPED_IN_A_ROW_MAX, i, last.text);
 }
 
 /* Writes one step into the lane's segment, and closes it when it is full or the episode is over. */
@@ -177,7 +179,7 @@ static void record_step(Rollout *rollout, int i, const float *action, const EnvO
     memcpy(segment->obs + (step + 1) * obs_dim, rollout->next_obs, obs_dim * sizeof(float));
     memcpy(lane_obs(rollout, i), rollout->next_obs, obs_dim * sizeof(float));
     segment->num_steps++;
-    rollout->dropped_in_a_row = 0;
+    lane->dropped_in_a_row = 0;
     lane->episode_steps++;
     lane->episode_return += (double)outcome->reward;
     if (outcome->end != SEGMENT_CONTINUES) {

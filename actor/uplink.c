@@ -68,12 +68,6 @@ static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
         message->heartbeat = uplink->status;
         return true;
     }
-    if (uplink->bye_due) {
-        uplink->bye_due = false;
-        message->kind = MESSAGE_BYE;
-        message->bye = uplink->bye;
-        return true;
-    }
     return false;
 }
 
@@ -206,10 +200,10 @@ void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh
     }
 }
 
-void uplink_say_bye(Uplink *uplink, ByeReason reason)
+void uplink_not_opened(Uplink *uplink, const char *why, int64_t now_ms)
 {
-    uplink->bye = reason;
-    uplink->bye_due = true;
+    snprintf(uplink->refusal, sizeof uplink->refusal, "%.*s", WIRE_TEXT_MAX, why);
+    reconnect(uplink, now_ms, RETRY_FULL_MS);
 }
 
 uint64_t uplink_credit(const Uplink *uplink)

@@ -37,8 +37,6 @@ typedef struct Uplink {
     uint64_t sessions; /* how many were begun; on a change the caller counts its open steps again */
     bool socket_wanted;
     bool hello_due;
-    bool bye_due;
-    ByeReason bye;
     int64_t heard_ms; /* when the learner was last heard, or the Hello said */
     int64_t told_ms;  /* when we last sent Hello or a heartbeat */
     int64_t retry_ms; /* not before */
@@ -66,12 +64,12 @@ UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message);
  */
 void uplink_not_sent(Uplink *uplink, const Message *message);
 
+/* The socket that UPLINK_OPEN asked for could not be opened: it is asked for again soon. */
+void uplink_not_opened(Uplink *uplink, const char *why, int64_t now_ms);
+
 /* Handles a message from the learner. `fresh_session` is taken where a new session begins. */
 void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh_session,
                     int64_t now_ms);
-
-/* A Bye goes out once nothing else is left to send. */
-void uplink_say_bye(Uplink *uplink, ByeReason reason);
 
 /* Env steps that may be taken now. */
 uint64_t uplink_credit(const Uplink *uplink);

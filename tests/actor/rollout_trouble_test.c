@@ -95,7 +95,7 @@ static void test_a_thousand_dropped_steps_in_a_row_end_it(void **state)
     for (int i = 1; i < DROPS_IN_A_ROW; i++)
         assert_int_equal(step(&f, 1), 0);
     assert_int_equal(rollout_step(f.rollout, &f.policy, 1, 0, &f.err), ERR_ENV);
-    assert_non_null(strstr(f.err.text, "1000 steps in a row"));
+    assert_non_null(strstr(f.err.text, "1000 steps of environment 0 in a row"));
     assert_non_null(strstr(f.err.text, "observation 0 is")); /* and the last reason */
     assert_int_equal(rollout_dropped_steps(f.rollout), DROPS_IN_A_ROW);
     run_out(&f);

@@ -186,16 +186,18 @@ static void test_a_learner_that_stops_is_dialled_until_one_answers(void **state)
     }
 }
 
-static void test_a_goodbye_is_said_once_and_after_the_segments(void **state)
+static void test_a_socket_that_cannot_be_opened_is_asked_for_again_soon(void **state)
 {
     (void)state;
-    connect_first(NO_LIMIT, 10);
-    close_segments(1, 1);
-    uplink_say_bye(&uplink, BYE_STOPPING);
-    expect_segment(1);
-    expect_send(MESSAGE_BYE);
-    assert_int_equal(message.bye, BYE_STOPPING);
-    expect_nothing();
+    now_ms = 1000;
+    uplink_start(&uplink, &uplink.hello, NULL, &first_session, now_ms);
+    assert_int_equal(uplink_next(&uplink, now_ms, &message), UPLINK_OPEN);
+    uplink_not_opened(&uplink, "the file is not there yet", now_ms);
+    assert_string_equal(uplink.refusal, "the file is not there yet");
+    assert_int_equal(uplink_next(&uplink, now_ms, &message), UPLINK_NOTHING);
+    now_ms += uplink_timeout_ms(&uplink, now_ms);
+    assert_true(now_ms < 2000);
+    assert_int_equal(uplink_next(&uplink, now_ms, &message), UPLINK_OPEN);
 }
 
 static void test_a_segment_that_the_socket_does_not_take_is_given_again(void **state)
@@ -243,7 +245,7 @@ int main(void)
         CASE(test_a_session_may_expire_again),
         CASE(test_a_finished_run_is_the_end),
         CASE(test_a_learner_that_stops_is_dialled_until_one_answers),
-        CASE(test_a_goodbye_is_said_once_and_after_the_segments),
+        CASE(test_a_socket_that_cannot_be_opened_is_asked_for_again_soon),
         CASE(test_a_segment_that_the_socket_does_not_take_is_given_again),
         CASE(test_an_evaluator_needs_no_outbox),
     };

@@ -21,7 +21,6 @@ static void test_nothing_is_sent_and_no_step_taken_before_the_welcome(void **sta
 {
     (void)state;
     close_segments(2, 1);
-    uplink_say_bye(&uplink, BYE_STOPPING);
     expect_hello(&first_session, 1);
     for (int i = 0; i < 3; i++) {
         now_ms += 900;
