@@ -111,7 +111,7 @@ static double sum_squares(size_t n, const float *x)
         Vector acc[CHAINS] = {0};
         for (; i + STEP <= end; i += STEP)
             for (int c = 0; c < CHAINS; c++) {
-                Vector part = vector_load(x + i + c * LANES);
+                Vector part = vector_load(x + i + (size_t)c * LANES);
                 acc[c] += part * part;
             }
         sum += (double)vector_sum((acc[0] + acc[1]) + (acc[2] + acc[3]));

@@ -50,7 +50,7 @@ INLINE void tile(int rows, int vectors, int depth, const Left *a, const float *b
         Vector column[2];
         UNROLL
         for (int v = 0; v < vectors; v++)
-            column[v] = vector_load(b + v * LANES);
+            column[v] = vector_load(b + (ptrdiff_t)v * LANES);
         UNROLL
         for (int r = 0; r < rows; r++) {
             Vector left = vector_of(x[r * row_stride]);
@@ -119,7 +119,7 @@ static void pack_rows(int depth, int width, int stride, const float *b, ptrdiff_
 {
     for (int p = 0; p < depth; p++) {
         const float *from = b + p * ldb;
-        float *to = packed + p * stride;
+        float *to = packed + (ptrdiff_t)p * stride;
         if (width == PANEL_FLOATS) {
             vector_store(to, vector_load(from));
             vector_store(to + LANES, vector_load(from + LANES));
@@ -289,7 +289,7 @@ static void product_nn(int m, int n, int k, const float *x, int ldx, const float
 
 static ptrdiff_t padded(int n)
 {
-    return (n + LANES - 1) / LANES * LANES;
+    return (ptrdiff_t)((n + LANES - 1) / LANES) * LANES;
 }
 
 static void product_tn(int m, int n, int k, const float *x, int ldx, const float *w, int ldw,

@@ -5,9 +5,9 @@
 
 static const MatmulLibrary *library;
 
-void matmul_use_library(const MatmulLibrary *installed)
+void matmul_use_library(const MatmulLibrary *new_library)
 {
-    library = installed;
+    library = new_library;
 }
 
 /* Measured: where a size is small, or a matrix is a vector, libraries spend their time on packing

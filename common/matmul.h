@@ -15,7 +15,7 @@ typedef struct MatmulLibrary {
 } MatmulLibrary;
 
 /* Installs a library (which must live on), or none with NULL. No product may be under way. */
-void matmul_use_library(const MatmulLibrary *library);
+void matmul_use_library(const MatmulLibrary *new_library);
 
 /* y (m, n) = x (m, k) w^T, w (n, k): a layer forward. Strides of rows are in floats. */
 void matmul_nt(int m, int n, int k, const float *x, int ldx, const float *w, int ldw, float *y,

@@ -84,7 +84,7 @@ size_t mlp_activation_offset(const Mlp *mlp, int layer, int batch)
 const float *mlp_forward(const Mlp *mlp, const float *params, const float *x, int ldx, int batch,
                          float *activations)
 {
-    CHECK(ldx >= mlp->size[0]);
+    CHECK(mlp->num_layers >= 1 && ldx >= mlp->size[0]);
     const Kernels *table = kernels();
     float *y = NULL;
     for (int l = 0; l < mlp->num_layers; l++) {
