@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const Preset presets[] = {
-    /* tau 0.005 left one policy in fifteen bad at the 10,000th step, when an evaluation catches it in
-     * a swing; 0.01 none in a hundred (docs/results.md). */
+    /* tau 0.005 left one policy in fifteen bad at the 10,000th step, when an evaluation catches it
+     * in a swing; 0.01 none in a hundred (docs/results.md). */
     {
         .env = "pendulum",
         .obs_dim = 3,
