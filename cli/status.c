@@ -63,7 +63,7 @@ static void print_actors(const RunStatus *status)
         const ActorStatus *actor = &status->actors[i];
         char index[24], steps[TEXT_NUMBER_BYTES], credit[TEXT_NUMBER_BYTES];
         char dropped[TEXT_NUMBER_BYTES];
-        snprintf(index, sizeof index, "%u.%u", actor->actor_index, actor->incarnation);
+        snprintf(index, sizeof index, "%u", actor->actor_index);
         printf("  %-7s %-20s %14s %8s %9.1f %8s  %s\n", index, actor->name,
                text_thousands(actor->env_steps, steps),
                text_thousands(actor->unused_credit, credit), actor->silent_ms / 1000.0,
