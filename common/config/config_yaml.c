@@ -6,7 +6,7 @@
 #include <yaml.h>
 
 #include "common/check.h"
-#include "common/config_table.h"
+#include "common/config/config_table.h"
 #include "common/fs.h"
 #include "common/text.h"
 

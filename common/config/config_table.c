@@ -1,4 +1,4 @@
-#include "common/config_table.h"
+#include "common/config/config_table.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static const ConfigKey table[] = {
     {ROW(name_, CONFIG_TYPE_SIZES, "units", traits_, programs_, help_), .text = value_},
 #define KEY_CAPACITY(name_, value_, traits_, programs_, help_)                                     \
     {ROW(name_, CONFIG_TYPE_CAPACITY, "steps or bytes", traits_, programs_, help_), .text = value_},
-#include "common/config_keys.def"
+#include "common/config/config_keys.def"
 };
 
 /* A group begins at its line of config_keys.def. */
@@ -38,7 +38,7 @@ static const struct {
     int line;
 } groups[] = {
 #define KEY_GROUP(title_) {title_, __LINE__},
-#include "common/config_keys.def"
+#include "common/config/config_keys.def"
 };
 
 static const struct {

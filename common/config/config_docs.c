@@ -1,13 +1,14 @@
 /* docs/config.md: the table of keys, and the presets, for people. */
 #include <string.h>
 
-#include "common/config_table.h"
-#include "common/presets.h"
+#include "common/config/config_table.h"
+#include "common/config/presets.h"
 
 static const char introduction[] =
     "# Configuration\n"
     "\n"
-    "This page is generated from `common/config_keys.def` and `common/presets.c`; a test compares\n"
+    "This page is generated from `common/config/config_keys.def` and `common/config/presets.c`; a "
+    "test compares\n"
     "it with them.\n"
     "\n"
     "A key `total_env_steps` is the flag `--total-env-steps` and the line `total_env_steps: "

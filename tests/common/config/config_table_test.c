@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "common/config_table.h"
+#include "common/config/config_table.h"
 
 static void test_names_are_unique_and_well_formed(void **state)
 {

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "common/config_table.h"
+#include "common/config/config_table.h"
 #include "common/rng.h"
 
 /* Parses text as a value of the key, and gives back the key's own text for it. */

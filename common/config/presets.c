@@ -1,4 +1,4 @@
-#include "common/presets.h"
+#include "common/config/presets.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "common/config_table.h"
+#include "common/config/config.h"
+#include "common/config/config_table.h"
 
 static void set(Config *config, const char *key, const char *text, ConfigSource source)
 {

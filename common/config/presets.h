@@ -2,8 +2,8 @@
  * learner that is told --env knows its dimensions before the first actor comes.
  *
  * A constant table. A preset is chosen by the exact name of the environment's spec. */
-#ifndef POLYAK_COMMON_PRESETS_H
-#define POLYAK_COMMON_PRESETS_H
+#ifndef POLYAK_COMMON_CONFIG_PRESETS_H
+#define POLYAK_COMMON_CONFIG_PRESETS_H
 
 enum { PRESET_VALUES_MAX = 24 };
 

@@ -5,8 +5,8 @@
  * they are read: so a preset can be applied after the flags, once the environment is known. A plain
  * value apart from that; the main thread fills it before any other thread starts, and it is
  * constant from then on. */
-#ifndef POLYAK_COMMON_CONFIG_H
-#define POLYAK_COMMON_CONFIG_H
+#ifndef POLYAK_COMMON_CONFIG_CONFIG_H
+#define POLYAK_COMMON_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,7 +60,7 @@ typedef struct Config {
 #define KEY_CHOICE(name, type, value, choices, traits, programs, help) type name;
 #define KEY_SIZES(name, value, traits, programs, help) ConfigSizes name;
 #define KEY_CAPACITY(name, value, traits, programs, help) ConfigCapacity name;
-#include "common/config_keys.def"
+#include "common/config/config_keys.def"
     uint8_t source[128]; /* ConfigSource of each key, in the table's order */
 } Config;
 

@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "common/config_table.h"
+#include "common/config/config.h"
+#include "common/config/config_table.h"
 
 enum { WORDS_MAX = 16, OUTPUT_BYTES = 64 * 1024 };
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "common/config_table.h"
+#include "common/config/config_table.h"
 #include "common/text.h"
 
 enum {

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "common/presets.h"
+#include "common/config/config.h"
+#include "common/config/presets.h"
 #include "common/spec.h"
 
 static void test_every_preset_value_is_accepted(void **state)

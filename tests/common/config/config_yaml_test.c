@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "common/config_table.h"
+#include "common/config/config.h"
+#include "common/config/config_table.h"
 #include "common/rng.h"
 
 static char path[64];

@@ -3,14 +3,14 @@
  *
  * The table is constant. A key's number is its place in the table, and its place in
  * Config.source. */
-#ifndef POLYAK_COMMON_CONFIG_TABLE_H
-#define POLYAK_COMMON_CONFIG_TABLE_H
+#ifndef POLYAK_COMMON_CONFIG_CONFIG_TABLE_H
+#define POLYAK_COMMON_CONFIG_CONFIG_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 
 typedef enum ConfigType {
     CONFIG_TYPE_INT,

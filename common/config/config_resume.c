@@ -1,0 +1,78 @@
+/* Going on with a run: what its directory holds, against what a person asks for now. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/config/config.h"
+#include "common/config/config_table.h"
+#include "common/text.h"
+
+static bool key_equal(const Config *a, const Config *b, const ConfigKey *key)
+{
+    ConfigValue value;
+    char a_text[CONFIG_VALUE_TEXT_BYTES];
+    char b_text[CONFIG_VALUE_TEXT_BYTES];
+    config_value_load(a, key, &value);
+    config_value_format(key, &value, a_text);
+    config_value_load(b, key, &value);
+    config_value_format(key, &value, b_text);
+    return strcmp(a_text, b_text) == 0;
+}
+
+/* Refuses a value that a person gave for a key of the run which has another one. */
+static int contradiction(const Config *given, const Config *stored, const ConfigKey *key, Err *err)
+{
+    char may_change[400] = "";
+    size_t used = 0;
+    for (int i = 0; i < config_num_keys() && used < sizeof may_change; i++) {
+        const ConfigKey *other = config_key_at(i);
+        if (other->trait != CONFIG_TRAIT_TUNABLE)
+            continue;
+        int length = snprintf(may_change + used, sizeof may_change - used, "%s%s", used ? ", " : "",
+                              other->name);
+        used += (size_t)length;
+    }
+    ConfigValue value;
+    char text[CONFIG_VALUE_TEXT_BYTES];
+    char given_excerpt[24];
+    char stored_excerpt[24];
+    config_value_load(given, key, &value);
+    text_excerpt(config_value_format(key, &value, text), given_excerpt, sizeof given_excerpt);
+    config_value_load(stored, key, &value);
+    text_excerpt(config_value_format(key, &value, text), stored_excerpt, sizeof stored_excerpt);
+    return err_set(err, ERR_USAGE,
+                   "%s is \"%s\" in this run and cannot become \"%s\"; what may change: %s",
+                   key->name, stored_excerpt, given_excerpt, may_change);
+}
+
+int config_resume(Config *config, const char *path, Err *err)
+{
+    Config stored;
+    config_init(&stored);
+    int code = config_read_file(&stored, path, CONFIG_STORED, err);
+    if (code != ERR_OK)
+        return code;
+    bool any = false;
+    for (int i = 0; i < config_num_keys(); i++)
+        any = any || stored.source[i] == CONFIG_STORED;
+    if (!any)
+        return err_set(err, ERR_FORMAT, "%s holds no configuration of a run", path);
+
+    Config resumed = *config;
+    for (int i = 0; i < config_num_keys(); i++) {
+        const ConfigKey *key = config_key_at(i);
+        if (key->trait == CONFIG_TRAIT_LOCAL)
+            continue;
+        bool explicit = config->source[i] > CONFIG_STORED;
+        if (explicit && key->trait == CONFIG_TRAIT_RUN && !key_equal(config, &stored, key))
+            return contradiction(config, &stored, key, err);
+        if (explicit)
+            continue;
+        /* A key that the file does not know is younger than the run, which had its default. */
+        ConfigValue value;
+        config_value_load(&stored, key, &value);
+        config_value_store(&resumed, key, &value);
+        resumed.source[i] = CONFIG_STORED;
+    }
+    *config = resumed;
+    return ERR_OK;
+}
