@@ -5,7 +5,7 @@
 
 #include <signal.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 
 /* Runs until the learner says that the run is finished (0), until *stop is set (ERR_STOPPED), or

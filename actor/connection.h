@@ -8,7 +8,7 @@
 
 #include "actor/dealer.h"
 #include "actor/uplink.h"
-#include "common/config.h"
+#include "common/config/config.h"
 
 typedef struct Connection {
     Uplink uplink;

@@ -5,7 +5,7 @@
 #ifndef POLYAK_ACTOR_EXPLORE_H
 #define POLYAK_ACTOR_EXPLORE_H
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/rng.h"
 #include "common/spec.h"
 

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "actor/actor.h"
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/fpu.h"
 #include "common/kernels.h"
 #include "common/log.h"

@@ -4,7 +4,7 @@
 #include "cli/commands.h"
 #include "cli/policy_score.h"
 #include "cli/report.h"
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/fs.h"
 #include "common/text.h"
 

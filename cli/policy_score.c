@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 
 enum { STEPS_PER_ADVANCE = 10000 };
 

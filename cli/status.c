@@ -9,7 +9,7 @@
 #include "cli/observer.h"
 #include "cli/report.h"
 #include "common/clock.h"
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/fs.h"
 #include "common/text.h"
 

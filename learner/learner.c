@@ -11,7 +11,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/presets.h"
+#include "common/config/presets.h"
 #include "learner/fleet/endpoints.h"
 #include "learner/fleet/fleet.h"
 #include "learner/fleet/publish.h"

@@ -3,7 +3,7 @@
 #ifndef POLYAK_LEARNER_LEARNER_H
 #define POLYAK_LEARNER_LEARNER_H
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 
 typedef enum LearnerEnd {

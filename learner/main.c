@@ -1,7 +1,7 @@
 /* polyak-learner: holds the replay and the networks, trains them, and serves a fleet of actors. */
 #include <signal.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "learner/agent/openblas.h"

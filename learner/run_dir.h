@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 #include "common/fs.h"
 #include "learner/agent/checkpoint.h"

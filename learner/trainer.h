@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 #include "learner/agent/checkpoint.h"
 #include "learner/agent/ddpg.h"

@@ -6,7 +6,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 
 enum { BENCH_REPEATS = 5 };

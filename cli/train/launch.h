@@ -6,7 +6,7 @@
 #ifndef POLYAK_CLI_TRAIN_LAUNCH_H
 #define POLYAK_CLI_TRAIN_LAUNCH_H
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 #include "common/fs.h"
 

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 #include "common/fs.h"
 #include "common/spec.h"

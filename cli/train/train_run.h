@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "cli/train/launch.h"
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 
 /* Runs learner, actors and, where evaluations are wanted, an evaluator. Returns when all of them

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/err.h"
 #include "proto/wire.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/fs.h"
 
 enum { DOCS_BYTES_MAX = 1 << 20 };

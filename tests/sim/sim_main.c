@@ -79,7 +79,7 @@ void sim_fail(const Sim *sim, const char *file, int line, const char *condition,
             sim->pacer.ratio, sim->pacer.window_env_steps, sim->slots, sim->delay_ms_max,
             sim->fleet_config.welcome.heartbeat_interval_ms, sim->sync ? ", lockstep" : "");
     fprintf(stderr, "again: sim.fleet 1 %" PRIu64 " talk\n", sim->seed);
-    CHECK(!"the simulation failed");
+    CHECK(false);
     __builtin_unreachable();
 }
 

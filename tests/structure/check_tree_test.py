@@ -30,7 +30,7 @@ BROKEN = {
     "proto_includes_learner": ("proto/wire.c", '#include "learner/trainer.h"\n', "layering"),
     "actor_includes_learner": ("actor/policy.c", '# include "learner/trainer.h"\n', "layering"),
     "learner_includes_actor": ("learner/main.c", '#include "actor/envs/env.h"\n', "layering"),
-    "actor_includes_cli": ("actor/policy.c", '#include "cli/train.h"\n', "layering"),
+    "actor_includes_cli": ("actor/policy.c", '#include "cli/train/train.h"\n', "layering"),
     "header_includes_upwards": ("common/err.h", HEADER.format(
         "COMMON_ERR", '#include "learner/trainer.h"\n'), "layering"),
     "path_is_relative": ("actor/policy.c", '#include "../learner/trainer.h"\n', "includes"),
