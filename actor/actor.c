@@ -174,7 +174,9 @@ static void wait_for_learner(Actor *actor, int64_t now_ms)
     int timeout_ms = uplink_timeout_ms(&actor->connection.uplink, now_ms);
     if (timeout_ms > WAIT_MAX_MS)
         timeout_ms = WAIT_MAX_MS;
-    connection_wait(&actor->connection, actor->downlink.socket, timeout_ms);
+    /* Without credit no policy is needed: those that come wait for the next look. */
+    bool policy_wanted = uplink_credit(&actor->connection.uplink) > 0;
+    connection_wait(&actor->connection, policy_wanted ? actor->downlink.socket : NULL, timeout_ms);
 }
 
 static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)

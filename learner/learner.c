@@ -10,8 +10,8 @@
 #include <zmq.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/config/presets.h"
+#include "common/log.h"
 #include "learner/fleet/endpoints.h"
 #include "learner/fleet/fleet.h"
 #include "learner/fleet/publish.h"
@@ -474,7 +474,9 @@ int learner_run(Config *config, LearnerEnd *end, int *signal_number, Err *err)
     learner->evaluator_seen_ms = clock_ms();
     progress_start(&learner->progress, config->progress != PROGRESS_OFF, clock_ms());
     uv_loop_init(&learner->loop);
-    int code = run_dir_open(&learner->dir, config, err);
+    int code = run_check_env(config, err);
+    if (code == 0)
+        code = run_dir_open(&learner->dir, config, err);
     if (code == 0)
         code = reserve_early(learner, err);
     if (code == 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/config/presets.h"
 #include "common/cpu.h"
 #include "common/log.h"
 #include "proto/wire.h"
@@ -16,6 +17,15 @@ enum {
     /* Below this many multiply-adds, waiting for each other costs a team more than it wins. */
     UPDATE_FLOPS_PER_THREAD = 100000000,
 };
+
+int run_check_env(const Config *config, Err *err)
+{
+    if (config->env[0] == '\0' || preset_find(config->env) || presets_allow(config->env))
+        return ERR_OK;
+    return err_set(err, ERR_USAGE,
+                   "--env %.100s is no environment: it is one of %s, or the path of a plugin",
+                   config->env, presets_names());
+}
 
 /* Threads of the trainer: what the process may use, less one for the loop and the actors, and no
  * more than an update is worth. */

@@ -27,6 +27,9 @@ typedef struct Run {
     bool begun;
 } Run;
 
+/* ERR_USAGE for an --env that can be no environment, before anything is made. */
+int run_check_env(const Config *config, Err *err);
+
 /* Reserves memory for these dimensions, and reads the checkpoint of a resumed run. ERR_NOMEM with
  * the numbers, ERR_SPEC when the checkpoint has other ones. Does nothing the second time, but
  * ERR_SPEC for other dimensions. */

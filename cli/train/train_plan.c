@@ -100,5 +100,6 @@ int train_plan(Config *config, Spec *spec, Err *err)
         train_plan_directory(spec->name, time(NULL), path);
         code = config_set(config, "run_dir", path, CONFIG_FLAG, err);
     }
-    return code;
+    /* Last: a command that is refused leaves no directory behind. */
+    return code ? code : fs_make_dirs(config->run_dir, err);
 }

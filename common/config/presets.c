@@ -1,6 +1,7 @@
 #include "common/config/presets.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 static const Preset presets[] = {
@@ -78,4 +79,22 @@ const Preset *preset_find(const char *env_name)
             return &presets[i];
     }
     return NULL;
+}
+
+bool presets_allow(const char *env_name)
+{
+    size_t length = strlen(env_name);
+    return strchr(env_name, '/') || (length > 3 && strcmp(env_name + length - 3, ".so") == 0);
+}
+
+const char *presets_names(void)
+{
+    static char names[256];
+    if (names[0] == '\0') {
+        size_t used = 0;
+        for (int i = 0; i < NUM_PRESETS && used < sizeof names; i++)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "",
+                                     presets[i].env);
+    }
+    return names;
 }

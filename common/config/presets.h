@@ -5,6 +5,8 @@
 #ifndef POLYAK_COMMON_CONFIG_PRESETS_H
 #define POLYAK_COMMON_CONFIG_PRESETS_H
 
+#include <stdbool.h>
+
 enum { PRESET_VALUES_MAX = 24 };
 
 typedef struct PresetValue {
@@ -21,6 +23,12 @@ typedef struct Preset {
 
 /* NULL when there is no preset for this environment. */
 const Preset *preset_find(const char *env_name);
+
+/* Whether a name without a preset can be an environment: the path of a plugin. */
+bool presets_allow(const char *env_name);
+
+/* The environments with a preset, as "a, b, c". Only for the main thread. */
+const char *presets_names(void);
 
 /* The presets one by one, from 0; NULL after the last. */
 const Preset *preset_at(int number);

@@ -62,12 +62,24 @@ static void test_a_preset_is_found_by_its_exact_name_only(void **state)
     assert_null(preset_find(""));
 }
 
+static void test_only_a_preset_or_a_path_can_be_an_environment(void **state)
+{
+    (void)state;
+    assert_true(presets_allow("./mine.so"));
+    assert_true(presets_allow("mine.so"));
+    assert_true(presets_allow("/opt/envs/arm"));
+    assert_false(presets_allow("pendulu"));
+    assert_false(presets_allow(".so"));
+    assert_string_equal(presets_names(), "pendulum, mountain_car_continuous, cartpole_swingup");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_preset_value_is_accepted),
         cmocka_unit_test(test_no_preset_names_a_key_twice),
         cmocka_unit_test(test_a_preset_is_found_by_its_exact_name_only),
+        cmocka_unit_test(test_only_a_preset_or_a_path_can_be_an_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
