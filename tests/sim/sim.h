@@ -19,6 +19,7 @@
 
 enum {
     SIM_TICK_MS = 10,
+    SIM_SETTLE_MS = 30000, /* after the last failure, until all connections are new */
     SIM_ACTORS_MAX = 6,
     SIM_ENVS_MAX = 3,
     SIM_STEPS_MAX = 8, /* of a segment */
@@ -144,6 +145,8 @@ typedef struct SimActor {
     uint64_t welcomes_seen;
     uint64_t sessions_seen;
     Connection *connection;
+    uint64_t session_steps; /* taken or kept in this session, counted here too */
+    uint64_t step_limit;    /* by the messages that came */
     SimLane lanes[SIM_ENVS_MAX];
     int first;
     Version policy;

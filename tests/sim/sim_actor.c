@@ -79,6 +79,14 @@ static uint64_t open_steps(const SimActor *actor)
     return steps;
 }
 
+/* Steps of the closed segment with this sequence. */
+static uint64_t steps_of(const SimActor *actor, uint64_t sequence)
+{
+    const Outbox *outbox = &actor->outbox;
+    int place = outbox->closed[sequence % (uint64_t)outbox->places];
+    return (uint64_t)outbox->segments[place].num_steps;
+}
+
 /* One step of one environment. False when the outbox has no place. */
 static bool step_lane(Sim *sim, SimActor *actor, int i)
 {
@@ -111,6 +119,10 @@ static bool step_lane(Sim *sim, SimActor *actor, int i)
         segment->obs[++segment->num_steps] = (float)actor->life;
         lane->episode_steps++;
         uplink_count_steps(&actor->uplink, 1);
+        actor->session_steps++;
+        sim_check(sim, actor->session_steps <= actor->step_limit,
+                  "life %d takes its step %llu, its limit is %llu", actor->life,
+                  (unsigned long long)actor->session_steps, (unsigned long long)actor->step_limit);
         if (ends)
             close_segment(actor, lane,
                           sim_chance(&sim->rng, 0.5) ? SEGMENT_TERMINATED : SEGMENT_TRUNCATED);
@@ -168,7 +180,13 @@ static void receive(Sim *sim, SimActor *actor)
             return;
         uint64_t sessions = actor->uplink.sessions;
         int fresh = sim->num_sessions < SIM_SESSIONS_MAX ? new_session(sim) : 0;
+        uint64_t welcomes = actor->uplink.welcomes;
         uplink_receive(&actor->uplink, &packet->message, &sim->sessions[fresh], sim->now_ms);
+        if (actor->uplink.welcomes != welcomes)
+            actor->step_limit = packet->message.welcome.step_limit;
+        else if (packet->message.kind == MESSAGE_ACK &&
+                 packet->message.ack.step_limit > actor->step_limit)
+            actor->step_limit = packet->message.ack.step_limit;
         if (actor->uplink.sessions != sessions)
             actor->session = fresh;
         else
@@ -234,6 +252,9 @@ void actor_work(Sim *sim, int i)
     if (uplink->sessions != actor->sessions_seen) {
         actor->sessions_seen = uplink->sessions;
         uplink_count_steps(uplink, open_steps(actor));
+        actor->session_steps = open_steps(actor);
+        for (uint64_t k = 1; k < actor->outbox.next_sequence; k++)
+            actor->session_steps += steps_of(actor, k);
     }
     if (uplink->welcomes != actor->welcomes_seen) {
         actor->welcomes_seen = uplink->welcomes;

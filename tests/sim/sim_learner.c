@@ -201,6 +201,14 @@ static bool is_settled(const Sim *sim)
     return learner->published.update == learner->updates;
 }
 
+/* Once nothing fails any more, nobody is turned away but for want of room. */
+static void check_reject(Sim *sim, const Reject *reject)
+{
+    bool good = sim->now_ms > sim->faults_until_ms + SIM_SETTLE_MS;
+    sim_check(sim, !good || reject->reason == REJECT_FULL, "%s: %s",
+              reject_reason_name(reject->reason), reject->text);
+}
+
 /* The end: exactly all steps, exactly all updates. */
 static void finish(Sim *sim)
 {
@@ -249,6 +257,8 @@ void learner_work(Sim *sim)
     uint32_t link = 0;
     static Message message;
     while (fleet_next_message(learner->fleet, sim->now_ms, &link, &message)) {
+        if (message.kind == MESSAGE_REJECT)
+            check_reject(sim, &message.reject);
         if (!sim_send_down(sim, link, &message)) {
             fleet_link_gone(learner->fleet, link);
             check_grants(sim);

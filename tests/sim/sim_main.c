@@ -125,7 +125,8 @@ static void draw_fleet(Sim *sim)
     sim->spec =
         (Spec){.name = "sim", .obs_dim = 1, .act_dim = 1, .action_low = {-1}, .action_high = {1}};
     sim->fleet_config = (FleetConfig){
-        .welcome = {.heartbeat_interval_ms = (uint32_t)sim_range(rng, 100, 1000),
+        .welcome = {.heartbeat_interval_ms =
+                        (uint32_t)(sim_range(rng, 100, 1000) + 2 * sim->delay_ms_max),
                     .segment_steps = (uint32_t)sim_range(rng, 1, SIM_STEPS_MAX),
                     .segment_flush_ms = (uint32_t)sim_range(rng, 10, 1000),
                     .publish_interval_ms = 20,
