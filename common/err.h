@@ -8,21 +8,21 @@
 
 enum {
     ERR_OK = 0,
-    ERR_NOMEM = -1,    /* not enough memory, or a budget used up */
-    ERR_IO = -2,       /* a file or directory could not be read or written */
-    ERR_USAGE = -3,    /* a flag, key or value that a person must mend */
-    ERR_FORMAT = -4,   /* bytes that do not follow their format */
-    ERR_CHECKSUM = -5, /* bytes whose checksum does not match */
-    ERR_VERSION = -6,  /* a format or protocol version that is not ours */
-    ERR_SPEC = -7,     /* dimensions, bounds or names that differ from the run's */
-    ERR_FULL = -8,     /* a bounded queue or table has no place left */
-    ERR_EXISTS = -9,   /* what was to be made is there already */
-    ERR_MISSING = -10, /* what was looked for is not there */
-    ERR_BUSY = -11,    /* somebody else holds it: a lock, an endpoint */
-    ERR_ENV = -12,     /* an environment reported an error */
+    ERR_NOMEM = -1,     /* not enough memory, or a budget used up */
+    ERR_IO = -2,        /* a file or directory could not be read or written */
+    ERR_USAGE = -3,     /* a flag, key or value that a person must mend */
+    ERR_FORMAT = -4,    /* bytes that do not follow their format */
+    ERR_CHECKSUM = -5,  /* bytes whose checksum does not match */
+    ERR_VERSION = -6,   /* a format or protocol version that is not ours */
+    ERR_SPEC = -7,      /* dimensions, bounds or names that differ from the run's */
+    ERR_FULL = -8,      /* a bounded queue or table has no place left */
+    ERR_EXISTS = -9,    /* what was to be made is there already */
+    ERR_MISSING = -10,  /* what was looked for is not there */
+    ERR_BUSY = -11,     /* somebody else holds it: a lock, an endpoint */
+    ERR_ENV = -12,      /* an environment reported an error */
     ERR_DIVERGED = -13, /* numbers that are not finite */
-    ERR_NET = -14,     /* a socket operation failed */
-    ERR_STOPPED = -15, /* a stop was requested */
+    ERR_NET = -14,      /* a socket operation failed */
+    ERR_STOPPED = -15,  /* a stop was requested */
 };
 
 /* A one-line message for a person: what is wrong and what to do. */

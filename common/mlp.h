@@ -2,9 +2,9 @@
  * the learner's four networks and the actor's policy.
  *
  * y_l = f_l(W_l y_{l-1} + b_l), f = ReLU inside; the last layer is linear, or tanh for a policy.
- * A network's parameters are one block of floats: per layer W_l (out, in) row-major, then b_l (out).
- * Its target, gradient and Adam moments are blocks of the same length. The shape is a plain value,
- * never changed after mlp_shape(); any thread may use it. */
+ * A network's parameters are one block of floats: per layer W_l (out, in) row-major, then b_l
+ * (out). Its target, gradient and Adam moments are blocks of the same length. The shape is a plain
+ * value, never changed after mlp_shape(); any thread may use it. */
 #ifndef POLYAK_COMMON_MLP_H
 #define POLYAK_COMMON_MLP_H
 
@@ -15,7 +15,7 @@
 #include "common/rng.h"
 
 enum {
-    MLP_LAYERS_MAX = 9,  /* 8 hidden ones and the output */
+    MLP_LAYERS_MAX = 9, /* 8 hidden ones and the output */
     MLP_WIDTH_MAX = 8192,
 };
 
@@ -35,7 +35,8 @@ size_t mlp_num_params(const Mlp *mlp);
 size_t mlp_weight_offset(const Mlp *mlp, int layer); /* of W_layer in the block */
 size_t mlp_bias_offset(const Mlp *mlp, int layer);   /* of b_layer in the block */
 
-/* Hidden layers U(±1/√fan_in), the last layer U(±3e-3), weights and biases alike (DDPG paper, §7). */
+/* Hidden layers U(±1/√fan_in), the last layer U(±3e-3), weights and biases alike (DDPG paper, §7).
+ */
 void mlp_init_params(const Mlp *mlp, float *params, Rng *rng);
 
 /* Floats of the outputs of all layers for `batch` rows. */

@@ -10,9 +10,10 @@
 
 /* What a stream is for; the numbers are part of what makes a run repeatable: never renumber. */
 typedef enum RngUse {
-    RNG_INIT = 1,    /* first parameters: a = network */
-    RNG_SAMPLE = 2,  /* replay sampling: a = update number */
-    RNG_RESET = 3,   /* an environment's reset seed: a = actor and incarnation, b = env, c = episode */
+    RNG_INIT = 1,   /* first parameters: a = network */
+    RNG_SAMPLE = 2, /* replay sampling: a = update number */
+    RNG_RESET =
+        3, /* an environment's reset seed: a = actor and incarnation, b = env, c = episode */
     RNG_EXPLORE = 4, /* noise, uniform actions: a = actor and incarnation, b = env, c = episode */
     RNG_EVAL = 5,    /* reset seeds of an evaluation: a = episode */
     RNG_TEST = 6,    /* tests and benchmarks */

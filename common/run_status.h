@@ -33,9 +33,9 @@ typedef struct RunStatus {
     double return_mean; /* of the last finished episodes; NaN before the first */
     double env_steps_per_s;
     double updates_per_s;
-    double seconds_left; /* NaN while unknown */
-    double eval_return;  /* of the newest evaluation; NaN before the first */
-    double best_return;  /* of the best evaluation; NaN before the first */
+    double seconds_left;          /* NaN while unknown */
+    double eval_return;           /* of the newest evaluation; NaN before the first */
+    double best_return;           /* of the best evaluation; NaN before the first */
     uint32_t publish_interval_ms; /* effective */
     uint32_t evaluators;
     uint64_t wall_ms; /* since this start of the learner */

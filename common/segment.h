@@ -23,11 +23,11 @@ typedef enum SegmentEnd {
 } SegmentEnd;
 
 typedef struct Segment {
-    uint64_t sequence;     /* in its actor's session, from 1, without holes */
-    uint32_t env_index;    /* in its actor */
-    uint64_t episode;      /* of this environment, from 0 */
-    uint32_t first_step;   /* in the episode, from 0 */
-    int num_steps;         /* >= 1 */
+    uint64_t sequence;   /* in its actor's session, from 1, without holes */
+    uint32_t env_index;  /* in its actor */
+    uint64_t episode;    /* of this environment, from 0 */
+    uint32_t first_step; /* in the episode, from 0 */
+    int num_steps;       /* >= 1 */
     SegmentEnd end;
     double episode_return; /* the episode's return up to and with the last step */
     Version version;       /* the policy of the first step; epoch 0: uniform random */

@@ -8,7 +8,7 @@
 #include "common/err.h"
 
 enum {
-    SPEC_NAME_MAX = 127,    /* bytes, without the terminating zero */
+    SPEC_NAME_MAX = 127, /* bytes, without the terminating zero */
     SPEC_OBS_DIM_MAX = 4096,
     SPEC_ACT_DIM_MAX = 128,
 };
@@ -17,7 +17,7 @@ typedef struct Spec {
     char name[SPEC_NAME_MAX + 1]; /* [A-Za-z0-9_.:/-], such as "pendulum" */
     int obs_dim;
     int act_dim;
-    int step_limit; /* steps to truncation; 0: none */
+    int step_limit;                      /* steps to truncation; 0: none */
     float action_low[SPEC_ACT_DIM_MAX];  /* (act_dim) finite, in the environment's own units */
     float action_high[SPEC_ACT_DIM_MAX]; /* (act_dim) finite, above action_low */
 } Spec;

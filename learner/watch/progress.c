@@ -16,8 +16,8 @@ enum {
 
 void progress_start(ProgressView *progress, bool shown, int64_t now_ms)
 {
-    *progress =
-        (ProgressView){.shown = shown, .started_ms = now_ms, .shown_ms = now_ms, .moved_ms = now_ms};
+    *progress = (ProgressView){
+        .shown = shown, .started_ms = now_ms, .shown_ms = now_ms, .moved_ms = now_ms};
 }
 
 static const char *phase_of(const Run *run, const Fleet *fleet, const TrainerProgress *trainer)
