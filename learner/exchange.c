@@ -22,7 +22,8 @@ int exchange_new(Exchange *exchange, const Mlp *policy, uint64_t num_slots, int 
 
     size_t num_params = mlp_num_params(policy);
     exchange->weights = calloc(num_params, sizeof(float));
-    bool complete = exchange->weights != NULL;
+    exchange->outgoing = calloc(num_params, sizeof(float));
+    bool complete = exchange->weights && exchange->outgoing;
     for (int i = 0; i < EXCHANGE_EVALS_MAX; i++) {
         exchange->tickets[i].params = calloc(num_params, sizeof(float));
         complete = complete && exchange->tickets[i].params;
@@ -41,7 +42,9 @@ void exchange_destroy(Exchange *exchange)
     for (int i = 0; i < EXCHANGE_EVALS_MAX; i++)
         free(exchange->tickets[i].params);
     free(exchange->weights);
+    free(exchange->outgoing);
     exchange->weights = NULL;
+    exchange->outgoing = NULL;
     pthread_cond_destroy(&exchange->trainer_wakeup);
     pthread_mutex_destroy(&exchange->mutex);
 }
@@ -68,12 +71,13 @@ TrainerProgress exchange_progress(Exchange *exchange)
     return progress;
 }
 
-bool exchange_take_weights(Exchange *exchange, float *params, Version *version)
+bool exchange_take_weights(Exchange *exchange, Version *version)
 {
     pthread_mutex_lock(&exchange->mutex);
     bool fresh = exchange->weights_fresh;
     if (fresh) {
-        memcpy(params, exchange->weights, mlp_num_params(&exchange->policy) * sizeof(float));
+        memcpy(exchange->outgoing, exchange->weights,
+               mlp_num_params(&exchange->policy) * sizeof(float));
         *version = exchange->progress.published;
         exchange->weights_fresh = false;
     }

@@ -67,6 +67,8 @@ typedef struct Exchange {
     bool trainer_woken;
     TrainerProgress progress;
     float *weights; /* (mlp_num_params) the newest policy */
+    float
+        *outgoing; /* (mlp_num_params) the loop's copy of it, on its way out; not under the mutex */
     bool weights_fresh;
     EvalTicket tickets[EXCHANGE_EVALS_MAX];
     uint32_t tickets_fresh; /* bit set: not yet taken by the loop */
@@ -86,8 +88,8 @@ void exchange_wake_trainer(Exchange *exchange);
 void exchange_request_stop(Exchange *exchange);
 TrainerProgress exchange_progress(Exchange *exchange);
 
-/* Copies the newest policy out if it was not taken yet; params has mlp_num_params floats. */
-bool exchange_take_weights(Exchange *exchange, float *params, Version *version);
+/* Copies the newest policy to `outgoing` if it was not taken yet. */
+bool exchange_take_weights(Exchange *exchange, Version *version);
 
 /* The next evaluation that is wanted, or NULL. Its memory stays until exchange_answer. */
 const EvalTicket *exchange_take_ticket(Exchange *exchange);

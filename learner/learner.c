@@ -38,7 +38,6 @@ typedef struct Learner {
     char weights_endpoint[WIRE_ENDPOINT_MAX + 1];
     Fleet *fleet;
     ProgressView progress;
-    float *weights; /* (mlp_num_params) of the policy on its way out */
 
     uv_loop_t loop;
     uv_async_t trainer_spoke;
@@ -72,9 +71,6 @@ static int begin_run(Learner *learner, const Spec *spec, Err *err)
     int code = run_begin(run, spec, wake_loop, learner, err);
     if (code != 0)
         return code;
-    learner->weights = calloc(mlp_num_params(&run->exchange.policy), sizeof(float));
-    if (!learner->weights)
-        return err_set(err, ERR_NOMEM, "out of memory");
     endpoints_fill_welcome(learner->config, fleet_welcome(learner->fleet));
     fleet_set_run(learner->fleet, spec, &run->pacer, run->state.env_steps,
                   run->exchange.ring.num_slots);
@@ -142,8 +138,8 @@ static void send_weights(Learner *learner)
 {
     Run *run = &learner->run;
     Version version;
-    if (exchange_take_weights(&run->exchange, learner->weights, &version) &&
-        publisher_send(learner->publisher, &run->exchange.policy, learner->weights, version,
+    if (exchange_take_weights(&run->exchange, &version) &&
+        publisher_send(learner->publisher, &run->exchange.policy, run->exchange.outgoing, version,
                        clock_ms()) != 0)
         log_error("out of memory for the weights: they are not published");
 }
@@ -226,7 +222,9 @@ static void send_messages(Learner *learner)
     uint32_t link = 0;
     static Message message; /* large: kept off the stack */
     while (fleet_next_message(learner->fleet, clock_ms(), &link, &message)) {
-        if (router_send(learner->router, link, &message) == ERR_MISSING)
+        int code = router_send(learner->router, link, &message);
+        /* An evaluator that does not take its request is given up: another one gets it. */
+        if (code == ERR_MISSING || (code == ERR_FULL && message.kind == MESSAGE_EVAL_REQUEST))
             fleet_link_gone(learner->fleet, link);
     }
 }
@@ -314,11 +312,13 @@ static void on_signal(uv_signal_t *handle, int signal_number)
     if (learner->signal_number != 0)
         return;
     learner->signal_number = signal_number;
-    log_info("stopping: a last checkpoint is written");
-    if (learner->run.begun)
+    if (learner->run.begun) {
+        log_info("stopping: a last checkpoint is written");
         exchange_request_stop(&learner->run.exchange);
-    else
+    } else {
+        log_info("stopping");
         say_farewell(learner, BYE_RESTARTING);
+    }
 }
 
 /* --- Life --------------------------------------------------------------------------------------
@@ -332,23 +332,6 @@ static size_t message_bytes_max(const Learner *learner)
     int act_dim = run->reserved ? run->replay.act_dim : (int)config->act_dim_max;
     size_t bytes = wire_segment_bytes_max(obs_dim, act_dim, (int)config->segment_steps);
     return bytes > HELLO_BYTES_MAX ? bytes : HELLO_BYTES_MAX;
-}
-
-/* Reserves the memory of a run whose dimensions are known already. */
-static int reserve_early(Learner *learner, Err *err)
-{
-    Config *config = learner->config;
-    const Preset *preset = preset_find(config->env);
-    int code = preset ? config_apply_preset(config, preset->env, err) : ERR_OK;
-    /* Without an environment the preset is not known yet, and so neither is what holds. */
-    if (code == 0 && config->env[0] != '\0')
-        code = config_check(config, err);
-    if (code != 0)
-        return code;
-    const Spec *restored = &learner->dir.run.spec;
-    if (learner->dir.has_checkpoint)
-        return run_reserve(&learner->run, restored->obs_dim, restored->act_dim, err);
-    return preset ? run_reserve(&learner->run, preset->obs_dim, preset->act_dim, err) : ERR_OK;
 }
 
 static int open_sockets(Learner *learner, Err *err)
@@ -435,8 +418,18 @@ static void close_all(Learner *learner)
     router_destroy(&learner->router);
     if (learner->zmq_context)
         zmq_ctx_term(learner->zmq_context);
-    free(learner->weights);
     run_dir_close(&learner->dir);
+}
+
+static void say_end(Learner *learner)
+{
+    Run *run = &learner->run;
+    if (!run->begun || learner->error != 0)
+        return;
+    TrainerProgress progress = exchange_progress(&run->exchange);
+    log_info("%s at %llu env steps and %llu updates%s", learner->finished ? "finished" : "stopped",
+             (unsigned long long)progress.env_steps, (unsigned long long)progress.updates,
+             learner->finished ? "" : "; --resume goes on from here");
 }
 
 static int run_loop(Learner *learner, Err *err)
@@ -458,6 +451,7 @@ static int run_loop(Learner *learner, Err *err)
              learner->dir.path);
     uv_run(&learner->loop, UV_RUN_DEFAULT);
     progress_end(&learner->progress);
+    say_end(learner);
     if (learner->error != 0)
         *err = learner->err;
     return learner->error;
@@ -478,7 +472,7 @@ int learner_run(Config *config, LearnerEnd *end, int *signal_number, Err *err)
     if (code == 0)
         code = run_dir_open(&learner->dir, config, err);
     if (code == 0)
-        code = reserve_early(learner, err);
+        code = run_reserve_early(&learner->run, err);
     if (code == 0)
         code = open_sockets(learner, err);
     if (code == 0)

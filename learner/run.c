@@ -37,7 +37,9 @@ static int default_threads(const Config *config, int obs_dim, int act_dim)
         return 1;
     double flops = 20.0 * (double)mlp_num_params(&critic) * (double)config->batch;
     int worth = (int)(flops / UPDATE_FLOPS_PER_THREAD);
-    int usable = cpu_usable_count() - 1;
+    /* A private endpoint is that of a `train`, whose actors are here too. */
+    int local_actors = strncmp(config->bind, "ipc://", 6) == 0 ? (int)config->actors : 0;
+    int usable = cpu_usable_count() - 1 - local_actors;
     int threads = worth < usable ? worth : usable;
     return threads > 1 ? threads : 1;
 }
@@ -100,6 +102,22 @@ int run_reserve(Run *run, int obs_dim, int act_dim, Err *err)
              (double)replay_bytes(run->replay.capacity, obs_dim, act_dim) / (1024.0 * 1024.0),
              config.threads, config.threads == 1 ? "" : "s");
     return ERR_OK;
+}
+
+int run_reserve_early(Run *run, Err *err)
+{
+    Config *config = run->config;
+    const Preset *preset = preset_find(config->env);
+    int code = preset ? config_apply_preset(config, preset->env, err) : ERR_OK;
+    /* Without an environment the preset is not known yet, and so neither is what holds. */
+    if (code == 0 && config->env[0] != '\0')
+        code = config_check(config, err);
+    if (code != 0)
+        return code;
+    const Spec *restored = &run->dir->run.spec;
+    if (run->dir->has_checkpoint)
+        return run_reserve(run, restored->obs_dim, restored->act_dim, err);
+    return preset ? run_reserve(run, preset->obs_dim, preset->act_dim, err) : ERR_OK;
 }
 
 static int complete_configuration(Run *run, const Spec *spec, Err *err)

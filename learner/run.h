@@ -35,6 +35,10 @@ int run_check_env(const Config *config, Err *err);
  * ERR_SPEC for other dimensions. */
 int run_reserve(Run *run, int obs_dim, int act_dim, Err *err);
 
+/* The same at the start, where --env or a checkpoint tells the dimensions; checks the configuration
+ * as far as it is known. */
+int run_reserve_early(Run *run, Err *err);
+
 /* Applies the environment's preset, stores the effective configuration, reserves what is not
  * reserved, and starts the trainer. wake_loop is called from the trainer's thread. */
 int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_context, Err *err);

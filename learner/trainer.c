@@ -116,7 +116,7 @@ static void publish_if_due(Trainer *trainer, bool at_once)
     wake_loop(trainer, true);
 }
 
-static void save_checkpoint(Trainer *trainer)
+static int save_checkpoint(Trainer *trainer)
 {
     Err err;
     int code =
@@ -127,27 +127,29 @@ static void save_checkpoint(Trainer *trainer)
                   (unsigned long long)trainer->setup.run->updates, err.text);
     trainer->checkpoint_ns = clock_ns();
     metrics_lap(&trainer->metrics, METRICS_OTHER);
+    return code;
 }
 
 static void checkpoint_if_due(Trainer *trainer)
 {
     int64_t interval_ns = trainer->setup.config->checkpoint_interval_s * 1000000000;
-    if (clock_ns() - trainer->checkpoint_ns >= interval_ns)
-        save_checkpoint(trainer);
+    /* Networks that may be diverging are not worth keeping: the checkpoint before is. */
+    if (trainer->diverged_updates == 0 && clock_ns() - trainer->checkpoint_ns >= interval_ns)
+        (void)save_checkpoint(trainer); /* logged; tried again after the interval */
 }
 
 static void evaluate_if_due(Trainer *trainer, bool at_end)
 {
     Evaluations *evaluations = &trainer->evaluations;
+    double return_mean = 0;
+    while (evaluations_take_result(evaluations, trainer->setup.run, &return_mean))
+        metrics_evaluation(&trainer->metrics, return_mean);
     bool warmed_up = trainer->progress.published.epoch != 0;
     if (evaluations_ask_if_due(evaluations, warmed_up, at_end, trainer->setup.run,
                                ddpg_state(trainer->setup.ddpg))) {
         metrics_lap(&trainer->metrics, METRICS_OTHER);
         wake_loop(trainer, true);
     }
-    double return_mean = 0;
-    while (evaluations_take_result(evaluations, trainer->setup.run, &return_mean))
-        metrics_evaluation(&trainer->metrics, return_mean);
 }
 
 static void record_metrics(Trainer *trainer, bool force)
@@ -187,9 +189,13 @@ static void wait_for_work(Trainer *trainer)
     publish_if_due(trainer, trainer->setup.config->sync);
     bool settled = !segment_ring_peek(&trainer->setup.exchange->ring) &&
                    (!anything_to_publish(trainer) || !trainer->setup.config->sync);
-    bool was_settled = trainer->progress.settled;
+    /* The actors may be waiting for just this: steps that are worked off are credit. */
+    const RunState *run = trainer->setup.run;
+    bool news = settled != trainer->progress.settled ||
+                run->env_steps != trainer->progress.env_steps ||
+                run->updates != trainer->progress.updates;
     report_progress(trainer, settled);
-    wake_loop(trainer, settled && !was_settled);
+    wake_loop(trainer, news);
     int64_t interval_ms = atomic_load(&trainer->setup.exchange->publish_interval_ms);
     int wait_ms =
         anything_to_publish(trainer) && interval_ms < WAIT_MS ? (int)interval_ms + 1 : WAIT_MS;
@@ -208,7 +214,8 @@ static void train(Trainer *trainer)
                 trainer->progress.error = ERR_DIVERGED;
                 return;
             }
-            publish_if_due(trainer, false);
+            if (trainer->diverged_updates == 0)
+                publish_if_due(trainer, false);
             report_progress(trainer, false);
             wake_loop(trainer, false);
         } else if (pacer_finished(pacer, run->env_steps, run->updates)) {
@@ -257,7 +264,7 @@ static void *trainer_main(void *argument)
     else if (finished)
         finish(trainer);
     if (trainer->progress.error == 0)
-        save_checkpoint(trainer);
+        trainer->progress.error = save_checkpoint(trainer);
     evaluations_drop(&trainer->evaluations);
     record_metrics(trainer, true);
     trainer->progress.finished = finished && trainer->progress.error == 0;

@@ -245,7 +245,11 @@ void fleet_waiting_for(const Fleet *fleet, char text[WIRE_TEXT_MAX + 1])
     }
     uint64_t owed =
         pacer_updates_owed(&fleet->pacer, fleet->progress.env_steps, fleet->progress.updates);
-    if (fleet->steps_accepted >= fleet->pacer.total_env_steps)
+    if (fleet->steps_accepted >= fleet->pacer.total_env_steps && owed == 0 &&
+        fleet->num_evaluations > 0)
+        snprintf(text, bytes, "all is done: waiting for %u evaluation%s", fleet->num_evaluations,
+                 fleet->num_evaluations == 1 ? "" : "s");
+    else if (fleet->steps_accepted >= fleet->pacer.total_env_steps)
         snprintf(text, bytes, "all env steps are there: %llu updates owed",
                  (unsigned long long)owed);
     else if (owed > 0)

@@ -7,6 +7,8 @@
 
 #include <zmq.h>
 
+#include "learner/fleet/endpoints.h"
+
 enum {
     ROUTING_ID_BYTES = 5, /* of ids that libzmq gives: a zero byte, and the number */
     QUEUE_MESSAGES = 512, /* per peer; credit keeps an honest one far below */
@@ -40,6 +42,9 @@ static int bind_error(const char *endpoint, Err *err)
 int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max,
                Router **router_pointer, Err *err)
 {
+    int code = endpoints_check(endpoint, err);
+    if (code != ERR_OK)
+        return code;
     Router *router = calloc(1, sizeof *router);
     if (!router)
         return err_set(err, ERR_NOMEM, "out of memory");
@@ -62,7 +67,7 @@ int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max
     zmq_setsockopt(router->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     zmq_setsockopt(router->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
     if (zmq_bind(router->socket, endpoint) != 0) {
-        int code = bind_error(endpoint, err);
+        code = bind_error(endpoint, err);
         router_destroy(&router);
         return code;
     }
@@ -148,9 +153,11 @@ int router_send(Router *router, uint32_t link, const Message *message)
     if (zmq_send(router->socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         bool gone = zmq_errno() == EHOSTUNREACH;
         zmq_msg_close(&frame);
-        return gone ? ERR_MISSING : ERR_OK;
+        return gone ? ERR_MISSING : ERR_FULL;
     }
-    if (zmq_msg_send(&frame, router->socket, ZMQ_DONTWAIT) < 0)
+    if (zmq_msg_send(&frame, router->socket, ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&frame);
+        return ERR_FULL;
+    }
     return ERR_OK;
 }

@@ -25,8 +25,8 @@ void *router_socket(Router *router);
 int router_receive(Router *router, const WireLimits *limits, uint32_t *link, Message *message,
                    Err *err);
 
-/* ERR_MISSING when the link is gone. A message that does not fit into the link's queue is dropped:
- * what it says is said again by the next one. */
+/* ERR_MISSING when the link is gone, ERR_FULL when the message did not fit into the link's queue
+ * and was dropped: most of what the learner says is said again by the next message. */
 int router_send(Router *router, uint32_t link, const Message *message);
 
 /* The endpoint that is bound, with the port in place of a wildcard. */

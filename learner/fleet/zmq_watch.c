@@ -45,13 +45,13 @@ static void on_check(uv_check_t *handle)
 int zmq_watch_start(ZmqWatch *watch, uv_loop_t *loop, void *socket, void (*readable)(void *),
                     void *context, Err *err)
 {
-    watch->socket = socket;
     watch->readable = readable;
     watch->context = context;
     int fd = -1;
     size_t bytes = sizeof fd;
     if (zmq_getsockopt(socket, ZMQ_FD, &fd, &bytes) != 0)
         return err_set(err, ERR_NET, "a socket cannot be watched: %s", zmq_strerror(zmq_errno()));
+    watch->socket = socket; /* from here on there is something to close */
     uv_poll_init(loop, &watch->poll, fd);
     uv_prepare_init(loop, &watch->prepare);
     uv_check_init(loop, &watch->check);

@@ -108,7 +108,7 @@ bool evaluations_ask_if_due(Evaluations *evaluations, bool warmed_up, bool at_en
     return true;
 }
 
-static void keep_best(const Evaluations *evaluations, const EvaluationTicket *ticket,
+static bool keep_best(const Evaluations *evaluations, const EvaluationTicket *ticket,
                       const EvalOutcome *outcome)
 {
     char from[FS_PATH_MAX];
@@ -123,10 +123,12 @@ static void keep_best(const Evaluations *evaluations, const EvaluationTicket *ti
                  "\"env_steps\": %llu, \"updates\": %llu}\n",
                  outcome->return_mean, outcome->return_std, outcome->length_mean,
                  (unsigned long long)ticket->env_steps, (unsigned long long)ticket->updates);
-    if (fs_join(to, evaluations->directory, "best.safetensors", &err) != 0 ||
-        fs_join(json_path, evaluations->directory, "best.json", &err) != 0 ||
-        rename(from, to) != 0 || fs_write_file(json_path, text, (size_t)bytes, &err) != 0)
-        log_error("the best policy is not kept: %s", err.text[0] ? err.text : from);
+    if (fs_join(to, evaluations->directory, "best.safetensors", &err) == 0 &&
+        fs_join(json_path, evaluations->directory, "best.json", &err) == 0 &&
+        rename(from, to) == 0 && fs_write_file(json_path, text, (size_t)bytes, &err) == 0)
+        return true;
+    log_error("the best policy is not kept: %s", err.text[0] ? err.text : from);
+    return false;
 }
 
 bool evaluations_take_result(Evaluations *evaluations, RunState *run, double *return_mean)
@@ -159,12 +161,10 @@ bool evaluations_take_result(Evaluations *evaluations, RunState *run, double *re
     log_info("evaluation at %llu env steps: return %.1f ± %.1f%s",
              (unsigned long long)ticket.env_steps, outcome.return_mean, outcome.return_std,
              best ? ", the best so far" : "");
-    if (best) {
-        run->best_return = outcome.return_mean;
-        keep_best(evaluations, &ticket, &outcome);
-    } else {
+    if (!best)
         unlink(path);
-    }
+    else if (keep_best(evaluations, &ticket, &outcome))
+        run->best_return = outcome.return_mean;
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 
 static const char header[] =
     "time_s,env_steps,updates,episodes,episode_return,episode_length,critic_loss,actor_loss,q_mean,"
@@ -158,6 +159,15 @@ bool metrics_write_if_due(Metrics *metrics, bool force, uint64_t env_steps, uint
     }
     write_number(metrics, metrics->eval_return);
     fputc('\n', metrics->file);
+    if (ferror(metrics->file) || fflush(metrics->file) != 0) {
+        /* Rows are lost, the run is not. */
+        if (!metrics->write_failed)
+            log_warn("metrics.csv cannot be written: %s", strerror(errno));
+        metrics->write_failed = true;
+        clearerr(metrics->file);
+    } else {
+        metrics->write_failed = false;
+    }
 
     metrics->eval_return = NAN;
     metrics->row_started_ns = now_ns;

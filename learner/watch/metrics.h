@@ -33,6 +33,7 @@ typedef struct Mean {
 
 typedef struct Metrics {
     FILE *file;
+    bool write_failed; /* the last row; said once */
     int64_t interval_ns;
     int64_t started_ns;
     int64_t row_started_ns;
