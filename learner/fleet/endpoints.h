@@ -8,6 +8,10 @@
 #include "common/err.h"
 #include "proto/wire.h"
 
+/* Refuses what a learner cannot listen on, before it is bound: ERR_USAGE for another transport, and
+ * for a port outside 1…65534. The port * is any free one. */
+int endpoints_check(const char *uplink, Err *err);
+
 /* The weights endpoint beside a bound uplink endpoint: the next port, or for ipc the path and
  * ".weights". ERR_USAGE for other transports and for the last port. */
 int endpoints_weights(const char *uplink, char weights[WIRE_ENDPOINT_MAX + 1], Err *err);

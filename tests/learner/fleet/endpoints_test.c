@@ -32,7 +32,7 @@ static void test_endpoints_without_a_next_one_are_refused(void **state)
     (void)state;
     static const char *const cases[] = {"tcp://127.0.0.1:65535", "tcp://127.0.0.1", "tcp://host:x",
                                         "tcp://host:0",          "inproc://here",   "",
-                                        "localhost:5555"};
+                                        "localhost:5555",        "tcp://*:*"};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char weights[WIRE_ENDPOINT_MAX + 1];
         Err err = {""};
@@ -44,6 +44,39 @@ static void test_endpoints_without_a_next_one_are_refused(void **state)
     char weights[WIRE_ENDPOINT_MAX + 1];
     Err err;
     assert_int_equal(endpoints_weights(longest, weights, &err), ERR_USAGE);
+}
+
+/* libzmq takes such a port modulo 65536. */
+static void test_a_port_that_is_none_is_refused_before_it_is_bound(void **state)
+{
+    (void)state;
+    static const char *const refused[] = {"tcp://0.0.0.0:99999",
+                                          "tcp://0.0.0.0:70000",
+                                          "tcp://0.0.0.0:65535",
+                                          "tcp://0.0.0.0:-5",
+                                          "tcp://0.0.0.0:0",
+                                          "tcp://0.0.0.0:",
+                                          "tcp://0.0.0.0:5555x",
+                                          "tcp://0.0.0.0: 5555",
+                                          "tcp://0.0.0.0:18446744073709551617",
+                                          "tcp://0.0.0.0:000001",
+                                          "tcp://[::1]",
+                                          "tcp://",
+                                          "ipc://",
+                                          "udp://127.0.0.1:5555",
+                                          "5555"};
+    static const char *const taken[] = {"tcp://0.0.0.0:1",  "tcp://*:65534", "tcp://eth0:5555",
+                                        "tcp://[::1]:5555", "tcp://*:*",     "ipc:///run/polyak"};
+    Err err = {""};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        err.text[0] = '\0';
+        if (endpoints_check(refused[i], &err) != ERR_USAGE)
+            fail_msg("%s is taken", refused[i]);
+        assert_non_null(strstr(err.text, "--bind"));
+    }
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+        if (endpoints_check(taken[i], &err) != ERR_OK)
+            fail_msg("%s", err.text);
 }
 
 static void test_actors_are_told_the_port_unless_that_is_not_enough(void **state)
@@ -105,6 +138,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_weights_are_on_the_next_port_or_beside_the_path),
         cmocka_unit_test(test_endpoints_without_a_next_one_are_refused),
+        cmocka_unit_test(test_a_port_that_is_none_is_refused_before_it_is_bound),
         cmocka_unit_test(test_actors_are_told_the_port_unless_that_is_not_enough),
         cmocka_unit_test(test_a_welcome_says_what_is_configured),
     };
