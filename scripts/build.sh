@@ -2,11 +2,11 @@
 # Configures (when needed) and builds one preset of CMakePresets.json, with all cores.
 #
 #   scripts/build.sh release       programs in build/bin
-#   scripts/build.sh test-gcc      tests in build-test-gcc; likewise test-clang
+#   scripts/build.sh test-gcc      tests in build-test-gcc; likewise test-clang and test-release
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=${1:?usage: scripts/build.sh release|test-gcc|test-clang}
+preset=${1:?usage: scripts/build.sh release|test-gcc|test-clang|test-release}
 case $preset in
 release) directory=build ;;
 *) directory=build-$preset ;;

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds with AddressSanitizer and UBSan by gcc and by clang, runs all
-# tests of both, and the lint. The last line is the sum: "N passed, N failed".
+# tests of both, and the lint; then the limits on memory and on processor time, with the programs as
+# they are used. The last line is the sum: "N passed, N failed".
 #
 #   scripts/test.sh            all; needs no network once everything is installed
-#   scripts/test.sh --quick    gcc only, without the lint
+#   scripts/test.sh --quick    gcc only, without the lint and those limits
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,8 +45,9 @@ reported() { # FILE ATTRIBUTE
 }
 
 passed=0 failed=0 skipped=0
-test_configuration() { # PRESET
+test_configuration() { # PRESET [WHICH_TESTS...], for ctest
     local preset=$1 report=$PWD/build-$1/ctest.xml tests failures skips
+    shift
     printf '\n=== %s\n' "$preset"
     if ! scripts/build.sh "$preset"; then
         echo "$preset: does not build"
@@ -54,7 +56,7 @@ test_configuration() { # PRESET
     fi
     rm -f "$report"
     ctest --test-dir "build-$preset" --parallel "$(nproc)" --output-on-failure --timeout 300 \
-        --no-tests=error --output-junit "$report" || true
+        --no-tests=error --output-junit "$report" "$@" || true
     if ! [ -s "$report" ]; then
         echo "$preset: ctest left no report"
         failed=$((failed + 1))
@@ -70,7 +72,11 @@ test_configuration() { # PRESET
 
 check_leak_sanitizer
 test_configuration test-gcc
-[ $quick = yes ] || test_configuration test-clang # and the lint: clang-tidy wants clang's flags
+if [ $quick = no ]; then
+    test_configuration test-clang # and the lint: clang-tidy wants clang's flags
+    # What a sanitizer takes itself, of memory and of time, would hide what the programs take.
+    test_configuration test-release --tests-regex '^e2e\.(memory|quiet)$'
+fi
 
 printf '\n'
 [ -z "$leaks_note" ] || echo "$leaks_note"

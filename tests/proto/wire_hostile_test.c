@@ -19,7 +19,7 @@ static Writer writer;
 /* Unpacks from a block of exactly the frame's size, so that a sanitizer sees one byte too many. */
 static int unpack(const uint8_t *bytes, size_t num_bytes, Message *message, Err *err)
 {
-    uint8_t *frame = malloc(num_bytes + (num_bytes == 0));
+    uint8_t *frame = calloc(1, num_bytes + (num_bytes == 0));
     memcpy(frame, bytes, num_bytes);
     int rc = wire_unpack(frame, num_bytes, &dims, arena, message, err);
     free(frame);
