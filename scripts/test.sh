@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds with AddressSanitizer and UBSan by gcc and by clang, runs all
-# tests of both, and the lint; then the limits on memory and on processor time, with the programs as
-# they are used. The last line is the sum: "N passed, N failed".
+# tests of both, and the lint; then, in a release build, the tests that are quick and the limits on
+# memory and processor time. The last line is the sum: "N passed, N failed".
 #
 #   scripts/test.sh            all; needs no network once everything is installed
-#   scripts/test.sh --quick    gcc only, without the lint and those limits
+#   scripts/test.sh --quick    gcc only, without the lint and the release build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -74,8 +74,10 @@ check_leak_sanitizer
 test_configuration test-gcc
 if [ $quick = no ]; then
     test_configuration test-clang # and the lint: clang-tidy wants clang's flags
-    # What a sanitizer takes itself, of memory and of time, would hide what the programs take.
-    test_configuration test-release --tests-regex '^e2e\.(memory|quiet)$'
+    # As it is used. What a sanitizer takes itself, of memory and of time, would hide what the
+    # programs take; other whole runs were tested above.
+    test_configuration test-release \
+        --tests-regex '^(common|proto|actor|learner|sim)\.|^e2e\.(memory|quiet)$'
 fi
 
 printf '\n'
