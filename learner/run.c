@@ -120,6 +120,17 @@ int run_reserve_early(Run *run, Err *err)
     return preset ? run_reserve(run, preset->obs_dim, preset->act_dim, err) : ERR_OK;
 }
 
+/* A checkpoint of the same shapes can still be of another environment. */
+static int check_same_env(const Run *run, const Spec *spec, Err *err)
+{
+    const Spec *trained = &run->dir->run.spec;
+    if (!run->dir->has_checkpoint || spec_equal(trained, spec))
+        return ERR_OK;
+    char difference[256];
+    spec_difference(trained, spec, difference, sizeof difference);
+    return err_set(err, ERR_SPEC, "the run was trained in another environment: %s", difference);
+}
+
 static int complete_configuration(Run *run, const Spec *spec, Err *err)
 {
     int code = config_apply_preset(run->config, spec->name, err);
@@ -176,7 +187,9 @@ int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_
 {
     CHECK(!run->begun);
     const Config *config = run->config;
-    int code = complete_configuration(run, spec, err);
+    int code = check_same_env(run, spec, err);
+    if (code == 0)
+        code = complete_configuration(run, spec, err);
     if (code == 0)
         code = run_reserve(run, spec->obs_dim, spec->act_dim, err);
     if (code != 0)

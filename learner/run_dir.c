@@ -108,17 +108,23 @@ void run_dir_close(RunDir *dir)
     dir->lock_fd = -1;
 }
 
-int run_dir_write_config(const RunDir *dir, const Config *config, Err *err)
+static int write_config(const RunDir *dir, const Config *config, bool env_known, Err *err)
 {
     char path[FS_PATH_MAX];
     char *yaml = NULL;
     int code = fs_join(path, dir->path, "config.yaml", err);
     if (code == 0)
-        code = config_to_yaml(config, false, &yaml, err);
-    if (code == 0)
+        code = env_known ? config_to_yaml(config, false, &yaml, err)
+                         : config_given_to_yaml(config, &yaml, err);
+    if (code == 0 && yaml[0] != '\0') /* empty: nothing was given, and run.json marks the run */
         code = fs_write_file(path, yaml, strlen(yaml), err);
     free(yaml);
     return code;
+}
+
+int run_dir_write_config(const RunDir *dir, const Config *config, Err *err)
+{
+    return write_config(dir, config, true, err);
 }
 
 int run_dir_begin(RunDir *dir, const Config *config, const char *env_name, Err *err)
@@ -137,6 +143,6 @@ int run_dir_begin(RunDir *dir, const Config *config, const char *env_name, Err *
     code = fs_write_file(path, text, strlen(text), err);
     free(text);
     if (code == 0)
-        code = run_dir_write_config(dir, config, err);
+        code = write_config(dir, config, env_name[0] != '\0', err);
     return code;
 }

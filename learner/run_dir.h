@@ -1,6 +1,6 @@
 /* A run directory: all of a run on disk. Held by one learner at a time.
  *
- *   config.yaml   the effective configuration
+ *   config.yaml   the effective configuration; what was given, until the environment is known
  *   run.json      how often a learner started (the epoch), version and environment
  *   metrics.csv   one row per interval
  *   checkpoints/  checkpoint-*.safetensors, best.safetensors, best.json
@@ -36,7 +36,8 @@ int run_dir_open(RunDir *dir, Config *config, Err *err);
 void run_dir_close(RunDir *dir);
 
 /* Raises the epoch and writes run.json and config.yaml: from here on the directory holds a run.
- * env_name may be empty while it is not known. */
+ * env_name may be empty while it is not known: then config.yaml has only what was given, so that a
+ * resume leaves the rest to the preset of the environment that comes. */
 int run_dir_begin(RunDir *dir, const Config *config, const char *env_name, Err *err);
 
 /* Writes config.yaml again, once a preset has completed the configuration. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actor/envs/env_host.h"
+#include "common/config/config_table.h"
 
 enum { DIRECTORY_TRIES = 1000 };
 
@@ -75,10 +76,20 @@ static int name_environments(Err *err)
 
 static int take_environment(Config *config, Spec *spec, Err *err)
 {
+    bool resumed = config->resume && train_plan_has_run(config->run_dir);
+    if (config->env[0] == '\0' && config->resume && !resumed)
+        return err_set(err, ERR_USAGE,
+                       "there is no run in %.300s to go on with; name --env to start one there",
+                       config->run_dir);
     if (config->env[0] == '\0')
         return name_environments(err);
+    bool stored = config->source[config_key_number(config_key_find("env"))] == CONFIG_STORED;
     EnvKind *kind = NULL;
     int code = env_kind_open(config->env, config->env_options, &kind, err);
+    if (code == ERR_IO && !fs_exists(config->env) && stored)
+        return err_set(err, ERR_USAGE,
+                       "the run's plugin %.300s is not there: name its new place by --env",
+                       config->env);
     if (code == ERR_IO && !fs_exists(config->env))
         return err_set(err, ERR_USAGE, "--env %.300s: there is no such file", config->env);
     if (code)

@@ -78,7 +78,9 @@ int config_read_file(Config *config, const char *path, ConfigSource source, Err 
 int config_apply_preset(Config *config, const char *env_name, Err *err);
 
 /* Reads the run directory's file as CONFIG_STORED. A flag or --config value that contradicts a key
- * which must not change on resume is ERR_USAGE; the message says which keys may change. */
+ * which must not change on resume is ERR_USAGE; the message says which keys may change. `env` may
+ * become another path of a plugin: it is the checkpoint's spec that says whether it fits. In a file
+ * without `env`, of config_given_to_yaml(), what is missing stays open. */
 int config_resume(Config *config, const char *path, Err *err);
 
 /* Refuses values that are each in range and cannot go together, such as a warm-up that is as long
@@ -90,6 +92,11 @@ int config_check(const Config *config, Err *err);
  * that only say where a program runs (run_dir, bind, …) are left out when `run_only`. *text is
  * malloc'ed. */
 int config_to_yaml(const Config *config, bool run_only, char **text, Err *err);
+
+/* The same for a run whose environment is not known yet: only what was given or stored, without
+ * keys that say where a program runs. The rest is for the environment's preset to say. *text is
+ * malloc'ed, and may be empty. */
+int config_given_to_yaml(const Config *config, char **text, Err *err);
 
 /* Makes the flags "--key=value" that hand on to `program` all values of `config` from --config and
  * flags that it takes: a NULL-terminated malloc'ed array of malloc'ed strings. */

@@ -4,6 +4,7 @@
 
 #include "common/config/config.h"
 #include "common/config/config_table.h"
+#include "common/config/presets.h"
 #include "common/text.h"
 
 static bool key_equal(const Config *a, const Config *b, const ConfigKey *key)
@@ -16,6 +17,17 @@ static bool key_equal(const Config *a, const Config *b, const ConfigKey *key)
     config_value_load(b, key, &value);
     config_value_format(key, &value, b_text);
     return strcmp(a_text, b_text) == 0;
+}
+
+/* Whether the run goes on with what a person gave now: the same value, or a plugin that has moved,
+ * or the environment of a run that took it from its actors. */
+static bool may_become(const Config *given, const Config *stored, const ConfigKey *key)
+{
+    if (key->trait == CONFIG_TRAIT_TUNABLE || key_equal(given, stored, key))
+        return true;
+    if (strcmp(key->name, "env") != 0)
+        return false;
+    return stored->env[0] == '\0' || (presets_allow(stored->env) && presets_allow(given->env));
 }
 
 /* Refuses a value that a person gave for a key of the run which has another one. */
@@ -57,15 +69,17 @@ int config_resume(Config *config, const char *path, Err *err)
     if (!any)
         return err_set(err, ERR_FORMAT, "%s holds no configuration of a run", path);
 
+    bool knows_env = stored.source[config_key_number(config_key_find("env"))] == CONFIG_STORED;
     Config resumed = *config;
     for (int i = 0; i < config_num_keys(); i++) {
         const ConfigKey *key = config_key_at(i);
         if (key->trait == CONFIG_TRAIT_LOCAL)
             continue;
         bool explicit = config->source[i] > CONFIG_STORED;
-        if (explicit && key->trait == CONFIG_TRAIT_RUN && !key_equal(config, &stored, key))
+        if (explicit && !may_become(config, &stored, key))
             return contradiction(config, &stored, key, err);
-        if (explicit)
+        bool open = !knows_env && stored.source[i] != CONFIG_STORED;
+        if (explicit || open)
             continue;
         /* A key that the file does not know is younger than the run, which had its default. */
         ConfigValue value;

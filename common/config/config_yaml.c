@@ -272,7 +272,9 @@ static void print_key(FILE *out, const Config *config, const ConfigKey *key)
             source_names[config->source[config_key_number(key)]]);
 }
 
-int config_to_yaml(const Config *config, bool run_only, char **text, Err *err)
+/* Writes the keys with `traits` (a bit set) whose values come from a source as high as `least`. */
+static int write_yaml(const Config *config, unsigned traits, ConfigSource least, char **text,
+                      Err *err)
 {
     *text = NULL;
     size_t num_bytes = 0;
@@ -282,7 +284,7 @@ int config_to_yaml(const Config *config, bool run_only, char **text, Err *err)
     const char *group = "";
     for (int i = 0; i < config_num_keys(); i++) {
         const ConfigKey *key = config_key_at(i);
-        if (run_only && key->trait == CONFIG_TRAIT_LOCAL)
+        if (!(traits & 1U << key->trait) || config->source[i] < least)
             continue;
         if (strcmp(group, config_key_group(key)) != 0) {
             fprintf(out, "%s# %s\n", group[0] ? "\n" : "", config_key_group(key));
@@ -298,4 +300,17 @@ int config_to_yaml(const Config *config, bool run_only, char **text, Err *err)
         return err_set(err, ERR_NOMEM, "no memory for the configuration as YAML");
     }
     return ERR_OK;
+}
+
+int config_to_yaml(const Config *config, bool run_only, char **text, Err *err)
+{
+    unsigned stored = 1U << CONFIG_TRAIT_RUN | 1U << CONFIG_TRAIT_TUNABLE;
+    unsigned all = stored | 1U << CONFIG_TRAIT_LOCAL;
+    return write_yaml(config, run_only ? stored : all, CONFIG_DEFAULT, text, err);
+}
+
+int config_given_to_yaml(const Config *config, char **text, Err *err)
+{
+    unsigned stored = 1U << CONFIG_TRAIT_RUN | 1U << CONFIG_TRAIT_TUNABLE;
+    return write_yaml(config, stored, CONFIG_STORED, text, err);
 }

@@ -56,7 +56,7 @@ static void test_a_new_directory_is_made_with_all_parents(void **state)
     assert_int_equal(run_dir_open(&dir, config, &err), 0);
     assert_false(dir.resumed || dir.has_checkpoint);
     assert_true(fs_exists(scratch_path(&scratch, "a/b/run/checkpoints")));
-    assert_int_equal(run_dir_begin(&dir, config, "", &err), 0);
+    assert_int_equal(run_dir_begin(&dir, config, "pendulum", &err), 0);
     assert_int_equal(dir.epoch, 1);
     assert_true(fs_exists(scratch_path(&scratch, "a/b/run/config.yaml")));
     assert_true(fs_exists(scratch_path(&scratch, "a/b/run/run.json")));
@@ -120,6 +120,32 @@ static void test_resume_takes_the_stored_configuration(void **state)
     assert_int_equal(run_dir_open(&dir, config, &err), 0);
     assert_true(dir.resumed);
     assert_int_equal(config->batch, 48);
+    run_dir_close(&dir);
+}
+
+static void test_a_run_without_an_environment_stores_only_what_was_given(void **state)
+{
+    (void)state;
+    RunDir dir;
+    Err err = {""};
+    for (int i = 0; i < 3; i++) { /* once more without an environment changes nothing */
+        Config *config = config_for("run", i > 0);
+        if (i == 0)
+            assert_int_equal(config_set(config, "batch", "48", CONFIG_FLAG, &err), 0);
+        assert_int_equal(run_dir_open(&dir, config, &err), 0);
+        assert_int_equal(dir.resumed, i > 0);
+        assert_int_equal(run_dir_begin(&dir, config, "", &err), 0);
+        run_dir_close(&dir);
+        assert_int_equal(config_apply_preset(config, "pendulum", &err), 0);
+        assert_int_equal(config->batch, 48);
+        assert_int_equal(config->hidden.size[0], 64);
+    }
+    Config *config = config_for("nothing-given", false);
+    assert_int_equal(run_dir_open(&dir, config, &err), 0);
+    assert_int_equal(run_dir_begin(&dir, config, "", &err), 0);
+    run_dir_close(&dir);
+    assert_int_equal(run_dir_open(&dir, config_for("nothing-given", true), &err), 0);
+    assert_true(dir.resumed);
     run_dir_close(&dir);
 }
 
@@ -190,6 +216,7 @@ int main(void)
         TEST(test_a_run_that_is_there_is_refused_without_resume),
         TEST(test_every_start_has_an_epoch_of_its_own),
         TEST(test_resume_takes_the_stored_configuration),
+        TEST(test_a_run_without_an_environment_stores_only_what_was_given),
         TEST(test_a_second_learner_is_refused),
         TEST(test_a_damaged_epoch_is_not_guessed),
         TEST(test_a_damaged_checkpoint_alone_is_no_new_beginning),

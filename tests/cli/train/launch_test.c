@@ -55,6 +55,7 @@ static void test_the_learner_is_told_what_was_given_and_where_it_runs(void **sta
     (void)state;
     give("env", "pendulum", CONFIG_FLAG);
     give("sigma", "0.3", CONFIG_FILE);
+    give("envs_per_actor", "4", CONFIG_FLAG);
     give("run_dir", "a dir/with spaces", CONFIG_FLAG);
     give("tau", "0.005", CONFIG_PRESET);
     char **args = launch_learner_args(&launch, &config);
@@ -66,6 +67,7 @@ static void test_the_learner_is_told_what_was_given_and_where_it_runs(void **sta
     assert_int_equal(count_with_prefix(args, "--run-dir="), 1);
     assert_int_equal(count_of(args, "--env=pendulum"), 1);
     assert_int_equal(count_of(args, "--sigma=0.3"), 1);
+    assert_int_equal(count_of(args, "--envs-per-actor=4"), 1); /* for the run's config.yaml */
     /* Presets, stored values and defaults are the learner's own to find. */
     assert_int_equal(count_with_prefix(args, "--tau="), 0);
     assert_int_equal(count_with_prefix(args, "--gamma="), 0);

@@ -75,6 +75,7 @@ static void test_a_known_environment_gets_its_preset_and_a_directory(void **stat
     assert_string_equal(spec.name, "pendulum");
     assert_int_equal(spec.obs_dim, 3);
     assert_int_equal(strncmp(config.run_dir, "runs/pendulum-", 14), 0);
+    assert_int_equal(rmdir(config.run_dir), 0);
     Config preset;
     config_init(&preset);
     assert_int_equal(config_apply_preset(&preset, "pendulum", &err), 0);
@@ -139,6 +140,33 @@ static void test_resume_takes_the_environment_from_the_run(void **state)
     assert_int_equal(config.eval_interval_env_steps, 0);
 }
 
+static void test_a_plugin_that_has_moved_is_asked_for(void **state)
+{
+    (void)state;
+    write_run_file("config.yaml", "env: ./moved.so\n");
+    give("run_dir", "run");
+    give("resume", "true");
+    assert_refused("./moved.so is not there: name its new place by --env");
+}
+
+static void test_resume_where_no_run_is_says_so(void **state)
+{
+    (void)state;
+    give("run_dir", "nonesuch");
+    give("resume", "true");
+    assert_refused("there is no run in nonesuch");
+}
+
+static void test_environments_of_an_actor_are_kept(void **state)
+{
+    (void)state;
+    write_run_file("config.yaml", "env: pendulum\nenvs_per_actor: 4\n");
+    give("run_dir", "run");
+    give("resume", "true");
+    assert_int_equal(train_plan(&config, &spec, &err), 0);
+    assert_int_equal(config.envs_per_actor, 4);
+}
+
 static void test_resume_refuses_another_seed(void **state)
 {
     (void)state;
@@ -193,6 +221,9 @@ int main(void)
         cmocka_unit_test_setup(test_a_directory_with_a_run_is_refused_without_resume, setup),
         cmocka_unit_test_setup(test_an_empty_directory_is_taken, setup),
         cmocka_unit_test_setup(test_resume_takes_the_environment_from_the_run, setup),
+        cmocka_unit_test_setup(test_a_plugin_that_has_moved_is_asked_for, setup),
+        cmocka_unit_test_setup(test_resume_where_no_run_is_says_so, setup),
+        cmocka_unit_test_setup(test_environments_of_an_actor_are_kept, setup),
         cmocka_unit_test_setup(test_resume_refuses_another_seed, setup),
         cmocka_unit_test_setup(test_values_that_cannot_go_together_are_refused, setup),
         cmocka_unit_test_setup(test_a_taken_directory_gets_a_number, setup),

@@ -215,6 +215,60 @@ static void test_resume_refuses_a_contradiction(void **state)
     }
 }
 
+static int resume_with_env(const char *stored, const char *given, Config *config)
+{
+    char yaml[128];
+    Err err = {""};
+    config_init(config);
+    set(config, "env", given, CONFIG_FLAG);
+    snprintf(yaml, sizeof yaml, "env: \"%s\"\nbatch: 100\n", stored);
+    const char *path = temporary_file(yaml);
+    int code = config_resume(config, path, &err);
+    unlink(path);
+    return code;
+}
+
+static void test_a_plugin_may_have_moved(void **state)
+{
+    (void)state;
+    Config config;
+    assert_int_equal(resume_with_env("./hold.so", "/srv/hold.so", &config), ERR_OK);
+    assert_string_equal(config.env, "/srv/hold.so");
+    assert_int_equal(config.batch, 100);
+    /* The run took the environment from its actors. */
+    assert_int_equal(resume_with_env("", "pendulum", &config), ERR_OK);
+    assert_string_equal(config.env, "pendulum");
+    assert_int_equal(resume_with_env("pendulum", "./pendulum.so", &config), ERR_USAGE);
+    assert_int_equal(resume_with_env("./hold.so", "pendulum", &config), ERR_USAGE);
+    assert_int_equal(resume_with_env("pendulum", "cartpole_swingup", &config), ERR_USAGE);
+}
+
+static void test_what_was_not_given_before_the_environment_came_is_for_its_preset(void **state)
+{
+    (void)state;
+    Config config;
+    Err err = {""};
+    char *yaml = NULL;
+    config_init(&config);
+    set(&config, "batch", "64", CONFIG_FLAG); /* the default, and said all the same */
+    set(&config, "seed", "7", CONFIG_FILE);
+    set(&config, "bind", "tcp://0.0.0.0:1", CONFIG_FLAG);
+    assert_int_equal(config_given_to_yaml(&config, &yaml, &err), ERR_OK);
+    assert_null(strstr(yaml, "bind"));
+    const char *path = temporary_file(yaml);
+    free(yaml);
+    config_init(&config);
+    if (config_resume(&config, path, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    unlink(path);
+    assert_int_equal(config_apply_preset(&config, "pendulum", &err), ERR_OK);
+    assert_int_equal(config.seed, 7);
+    assert_int_equal(config.batch, 64);
+    assert_int_equal(config.hidden.size[0], 64);
+    assert_int_equal(source_of(&config, "batch"), CONFIG_STORED);
+    assert_int_equal(source_of(&config, "hidden"), CONFIG_PRESET);
+}
+
 static void test_resume_refuses_an_empty_file(void **state)
 {
     (void)state;
@@ -337,6 +391,8 @@ int main(void)
         cmocka_unit_test(test_resume_takes_the_values_of_the_run),
         cmocka_unit_test(test_resume_lets_tunable_keys_change),
         cmocka_unit_test(test_resume_refuses_a_contradiction),
+        cmocka_unit_test(test_a_plugin_may_have_moved),
+        cmocka_unit_test(test_what_was_not_given_before_the_environment_came_is_for_its_preset),
         cmocka_unit_test(test_resume_refuses_an_empty_file),
         cmocka_unit_test(test_values_that_cannot_go_together_are_refused),
         cmocka_unit_test(test_values_of_a_person_are_handed_on_as_flags),
