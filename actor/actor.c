@@ -16,6 +16,7 @@ enum {
     PLACES_PER_ENV = 6, /* of the outbox: one being filled, the others on their way */
     PLACES_MIN = 16,
     LOOK_INTERVAL_NS = 200000, /* between two looks at the sockets while stepping */
+    CALL_NS = 50000000,        /* the same where the environments are slow */
     WAIT_MAX_MS = 1000,
     WAIT_LOGGED_MS = 5000, /* a wait that lasts longer is logged */
     STOP_WAIT_MS = 1000,   /* for the last acknowledgements */
@@ -69,6 +70,7 @@ static int take_welcome(Actor *actor, Err *err)
         .incarnation = welcome->incarnation,
         .segment_steps = segment_steps,
         .segment_flush_ms = (int)welcome->segment_flush_ms,
+        .call_ns = CALL_NS,
         .explore = {(Noise)welcome->noise, welcome->sigma, welcome->ou_theta, welcome->ou_dt},
     };
     rollout_configure(actor->rollout, &config);
@@ -179,6 +181,15 @@ static void wait_for_learner(Actor *actor, int64_t now_ms)
     connection_wait(&actor->connection, policy_wanted ? actor->downlink.socket : NULL, timeout_ms);
 }
 
+/* Whether open segments are closed for their age. While there is no connection, they can still be
+ * filled later; in the middle of a turn of lockstep, what is recorded must not depend on time. */
+static bool flush_by_age(const Actor *actor)
+{
+    const Uplink *uplink = &actor->connection.uplink;
+    return actor->configured && uplink->state == UPLINK_ACTIVE &&
+           !(uplink->welcome.sync && uplink_credit(uplink) > 0);
+}
+
 static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
 {
     while (!*stop) {
@@ -189,8 +200,7 @@ static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
             return code;
         if (actor->connection.uplink.state == UPLINK_FINISHED)
             return ERR_OK;
-        /* While there is no connection, an open segment can still be filled later. */
-        if (actor->configured && actor->connection.uplink.state == UPLINK_ACTIVE)
+        if (flush_by_age(actor))
             rollout_flush(actor->rollout, now_ms, false);
         const char *reason = why_not_step(actor, now_ms);
         note_wait(actor, reason, now_ms);
@@ -216,9 +226,13 @@ static void leave(Actor *actor, ByeReason reason)
     while (uplink->state == UPLINK_ACTIVE && outbox_unacked(&actor->outbox) > 0 &&
            clock_ms() < until_ms) {
         if (connection_drive(&actor->connection, clock_ms(), &err) != 0)
-            return;
+            break;
         connection_wait(&actor->connection, NULL, 20);
     }
+    if (outbox_unacked(&actor->outbox) > 0)
+        log_warn("%llu segments (%llu steps) are left that the learner did not acknowledge",
+                 (unsigned long long)outbox_unacked(&actor->outbox),
+                 (unsigned long long)outbox_unacked_steps(&actor->outbox));
     Message bye = {.kind = MESSAGE_BYE, .bye = reason};
     dealer_send(&actor->connection.dealer, &bye, &actor->connection.dims);
 }

@@ -13,7 +13,7 @@
 #include "common/log.h"
 
 enum {
-    STEPS_PER_LOOK = 64, /* between two looks at the socket */
+    LOOK_INTERVAL_MS = 50, /* between two looks at the socket; a step may be slower */
     WAIT_MAX_MS = 1000,
 };
 
@@ -24,7 +24,8 @@ typedef struct Evaluator {
     Policy policy; /* of the request in work */
     Evaluation *evaluation;
     uint64_t eval_id;
-    Err err; /* of a request that could not be begun */
+    int code; /* of a request that could not be begun; 0: none */
+    Err err;  /* and why */
 } Evaluator;
 
 static void begin(Evaluator *evaluator, const EvalRequest *request)
@@ -33,11 +34,12 @@ static void begin(Evaluator *evaluator, const EvalRequest *request)
     Weights weights = {request->version, request->mlp, request->params};
     const Spec *spec = env_kind_spec(evaluator->kind);
     evaluator->eval_id = request->eval_id;
-    if (policy_set(&evaluator->policy, &weights, spec, &evaluator->err) != 0 ||
-        evaluation_new(evaluator->env, spec, &evaluator->policy.mlp, evaluator->policy.params,
-                       (int)request->episodes, request->seed, &evaluator->evaluation,
-                       &evaluator->err) != 0)
-        log_error("an evaluation cannot be done: %s", evaluator->err.text);
+    int code = policy_set(&evaluator->policy, &weights, spec, &evaluator->err);
+    if (code == 0)
+        code = evaluation_new(evaluator->env, spec, &evaluator->policy.mlp,
+                              evaluator->policy.params, (int)request->episodes, request->seed,
+                              &evaluator->evaluation, &evaluator->err);
+    evaluator->code = code;
 }
 
 static void on_message(void *context, const Message *message)
@@ -66,6 +68,21 @@ static void send_result(Evaluator *evaluator)
     evaluation_destroy(&evaluator->evaluation);
 }
 
+/* Takes steps until it is time to look at the socket again. */
+static int step_for_a_while(Evaluator *evaluator, Err *err)
+{
+    const int64_t until_ms = clock_ms() + LOOK_INTERVAL_MS;
+    bool done = false;
+    do {
+        int code = evaluation_advance(evaluator->evaluation, 1, &done, err);
+        if (code != 0)
+            return code;
+    } while (!done && clock_ms() < until_ms);
+    if (done)
+        send_result(evaluator);
+    return ERR_OK;
+}
+
 static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err *err)
 {
     Connection *connection = &evaluator->connection;
@@ -76,17 +93,19 @@ static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err
             return code;
         if (connection->uplink.state == UPLINK_FINISHED)
             return ERR_OK;
+        /* There is no answer for a request that cannot be done, and the learner waits for one as
+         * long as it has this evaluator. */
+        if (evaluator->code != 0)
+            return err_set(err, evaluator->code, "an evaluation cannot be done: %.400s",
+                           evaluator->err.text);
         if (!evaluator->evaluation) {
             int timeout_ms = uplink_timeout_ms(&connection->uplink, now_ms);
             connection_wait(connection, NULL, timeout_ms < WAIT_MAX_MS ? timeout_ms : WAIT_MAX_MS);
             continue;
         }
-        bool done = false;
-        code = evaluation_advance(evaluator->evaluation, STEPS_PER_LOOK, &done, err);
+        code = step_for_a_while(evaluator, err);
         if (code != 0)
             return code;
-        if (done)
-            send_result(evaluator);
     }
     return err_set(err, ERR_STOPPED, "stopped");
 }

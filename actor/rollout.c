@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 #include "common/log.h"
 
 enum {
@@ -126,9 +127,11 @@ static int prepare_lane(Rollout *rollout, int i, Version version, int64_t now_ms
         if (code != 0)
             return code;
     }
-    if (lane->open)
+    if (lane->open && lane->open->num_steps > 0)
         return ERR_OK;
-    lane->open = outbox_open(rollout->outbox);
+    /* One without steps was opened by a call that had no time left for the step. */
+    if (!lane->open)
+        lane->open = outbox_open(rollout->outbox);
     if (!lane->open)
         return ERR_FULL;
     lane->opened_ms = now_ms;
@@ -213,14 +216,44 @@ static int step_lane(Rollout *rollout, int i, const float *policy_action, Err *e
     return 1;
 }
 
+/* Whether a call that began then is over its time. */
+static bool out_of_time(const Rollout *rollout, int64_t start_ns)
+{
+    return rollout->config.call_ns > 0 && clock_ns() - start_ns >= rollout->config.call_ns;
+}
+
+/* Steps the next `ready` lanes, or fewer when the time is over. *stepped: how many. Returns the
+ * number of steps recorded. */
+static int step_lanes(Rollout *rollout, Policy *policy, int ready, int64_t start_ns, int *stepped,
+                      Err *err)
+{
+    int n = rollout->num_envs;
+    const float *actions = policy_is_set(policy) ? policy_act(policy, rollout->obs, n) : NULL;
+    int recorded = 0;
+    int k = 0;
+    while (k < ready && (k == 0 || !out_of_time(rollout, start_ns))) {
+        int i = (rollout->first + k) % n;
+        const float *action = actions ? actions + (size_t)i * (size_t)rollout->spec->act_dim : NULL;
+        int result = step_lane(rollout, i, action, err);
+        if (result < 0)
+            return result;
+        recorded += result;
+        k++;
+    }
+    *stepped = k;
+    return recorded;
+}
+
 int rollout_step(Rollout *rollout, Policy *policy, uint64_t credit_steps, int64_t now_ms, Err *err)
 {
     int n = rollout->num_envs;
+    int64_t start_ns = clock_ns();
     int wanted = credit_steps < (uint64_t)n ? (int)credit_steps : n;
     int ready = 0;
     int code = ERR_OK;
     rollout->blocked = false;
-    while (ready < wanted && code == 0) {
+    /* A reset may be slow too. */
+    while (ready < wanted && code == 0 && (ready == 0 || !out_of_time(rollout, start_ns))) {
         code = prepare_lane(rollout, (rollout->first + ready) % n, policy->version, now_ms, err);
         if (code == ERR_DIVERGED) {
             /* The start itself is unsound: try another one, next time. */
@@ -230,22 +263,14 @@ int rollout_step(Rollout *rollout, Policy *policy, uint64_t credit_steps, int64_
             ready++;
         }
     }
-    rollout->blocked = code == ERR_FULL;
     if (code != 0 && code != ERR_FULL)
         return code;
-    if (ready == 0)
-        return 0;
-    const float *actions = policy_is_set(policy) ? policy_act(policy, rollout->obs, n) : NULL;
-    int recorded = 0;
-    for (int k = 0; k < ready; k++) {
-        int i = (rollout->first + k) % n;
-        const float *action = actions ? actions + (size_t)i * (size_t)rollout->spec->act_dim : NULL;
-        int result = step_lane(rollout, i, action, err);
-        if (result < 0)
-            return result;
-        recorded += result;
-    }
-    rollout->first = (rollout->first + ready) % n;
+    int stepped = 0;
+    int recorded = ready > 0 ? step_lanes(rollout, policy, ready, start_ns, &stepped, err) : 0;
+    if (recorded < 0)
+        return recorded;
+    rollout->blocked = code == ERR_FULL && stepped == ready;
+    rollout->first = (rollout->first + stepped) % n;
     return recorded;
 }
 

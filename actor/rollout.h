@@ -19,6 +19,7 @@ typedef struct RolloutConfig {
     uint32_t incarnation;
     int segment_steps;
     int segment_flush_ms;
+    int64_t call_ns; /* a call of rollout_step that lasted so long leaves the rest; 0: no limit */
     ExploreConfig explore;
 } RolloutConfig;
 
@@ -32,8 +33,10 @@ void rollout_destroy(Rollout **rollout);
 /* Takes the learner's word on how to act. Episodes that run go on; new ones use the new streams. */
 void rollout_configure(Rollout *rollout, const RolloutConfig *config);
 
-/* Steps as many environments as there is credit for, at most each once. Returns the number of steps
- * that were recorded (dropped ones are not), or ERR_ENV. It is 0 when the outbox is full. */
+/* Steps as many environments as there is credit for, at most each once, and at least one, however
+ * slow it is. Returns the number of steps that were recorded (dropped ones are not), or ERR_ENV. It
+ * is 0 when the outbox is full. The environments take turns: where a call ends early, for want of
+ * credit or of time, the next one goes on, so what is recorded does not depend on it. */
 int rollout_step(Rollout *rollout, Policy *policy, uint64_t credit_steps, int64_t now_ms, Err *err);
 
 /* Closes open segments that are old enough, or all of them. */

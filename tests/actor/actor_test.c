@@ -1,8 +1,11 @@
 /* A whole actor in a thread, against a learner in the test's hands. */
 #include "actor/actor.h"
 
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
+#include "common/fs.h"
 #include "common/segment.h"
 #include "tests/actor/fake_learner.h"
 
@@ -176,6 +179,55 @@ static void test_an_actor_that_is_stopped_sends_what_it_has(void **state)
     assert_int_equal(join_actor(), ERR_STOPPED);
 }
 
+static void test_an_actor_that_is_stopped_tells_what_was_not_acknowledged(void **state)
+{
+    (void)state;
+    const char *path = scratch_path(&learner.scratch, "log");
+    int kept = dup(STDERR_FILENO);
+    int file = open(path, O_CREAT | O_WRONLY | O_TRUNC, 0600);
+    assert_true(kept >= 0 && file >= 0);
+    start_and_welcome();
+    expect_steps(50);
+    say_ack(1, 0);
+    dup2(file, STDERR_FILENO);
+    stop = 1;
+    say_ack(1, 0);
+    int code = join_actor();
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(file);
+    assert_int_equal(code, ERR_STOPPED);
+    char *text = NULL;
+    char expected[64];
+    size_t bytes = 0;
+    Err err;
+    assert_int_equal(fs_read_file(path, 1 << 16, &text, &bytes, &err), 0);
+    snprintf(expected, sizeof expected, "%d segments (%d steps) are left", (int)sequence - 1,
+             50 - SEGMENT_STEPS);
+    assert_non_null(strstr(text, expected));
+    free(text);
+}
+
+/* A step of every environment takes 640 ms, which is longer than three heartbeats. */
+static void test_an_actor_of_slow_environments_stays_in_touch(void **state)
+{
+    (void)state;
+    enum { ENVS = 16 };
+    snprintf(config.env, sizeof config.env, "%s", POLYAK_PLUGIN_DIR "/nan_env.so");
+    snprintf(config.env_options, sizeof config.env_options, "us=40000");
+    config.envs_per_actor = ENVS;
+    welcome.welcome.heartbeat_interval_ms = 150;
+    start_and_welcome();
+    uint64_t told = 0;
+    while (told == 0) {
+        told = hear_until(MESSAGE_HEARTBEAT)->heartbeat.env_steps;
+        say_ack(0, 0);
+    }
+    assert_in_range(told, 1, ENVS - 1);
+    say_bye(BYE_FINISHED);
+    assert_int_equal(join_actor(), 0);
+}
+
 static void test_a_restarted_learner_gets_the_same_session_and_what_it_misses(void **state)
 {
     (void)state;
@@ -309,6 +361,8 @@ int main(void)
         CASE(test_an_actor_takes_exactly_the_steps_granted_and_ends_with_the_run),
         CASE(test_a_heartbeat_says_what_the_actor_waits_for),
         CASE(test_an_actor_that_is_stopped_sends_what_it_has),
+        CASE(test_an_actor_that_is_stopped_tells_what_was_not_acknowledged),
+        CASE(test_an_actor_of_slow_environments_stays_in_touch),
         CASE(test_a_restarted_learner_gets_the_same_session_and_what_it_misses),
         CASE(test_another_segment_length_after_a_restart_ends_the_actor),
         CASE(test_weights_are_used_as_soon_as_they_have_come),

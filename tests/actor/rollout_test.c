@@ -219,6 +219,51 @@ static void test_what_an_environment_does_is_independent_of_the_turns(void **sta
     fixture_finish(&g);
 }
 
+/* All that two rollouts sent, in the order of sending. */
+static void expect_equal_sent(const Fixture *a, const Fixture *b)
+{
+    assert_int_equal(a->num_sent, b->num_sent);
+    for (int i = 0; i < a->num_sent; i++) {
+        const Segment *x = a->sent[i];
+        const Segment *y = b->sent[i];
+        size_t steps = (size_t)x->num_steps;
+        assert_int_equal(x->env_index, y->env_index);
+        assert_int_equal(x->num_steps, y->num_steps);
+        assert_int_equal(x->end, y->end);
+        assert_int_equal(x->first_step, y->first_step);
+        assert_memory_equal(x->obs, y->obs, (steps + 1) * (size_t)a->spec->obs_dim * sizeof(float));
+        assert_memory_equal(x->action, y->action, steps * (size_t)a->spec->act_dim * sizeof(float));
+    }
+}
+
+static void test_a_call_that_is_out_of_time_changes_nothing_of_what_is_recorded(void **state)
+{
+    (void)state;
+    static Fixture slow;
+    enum { ENVS = 3, ROUNDS = 200 };
+    const char *options[] = {"terminate_at=37", "after=50"};
+    for (int i = 0; i < 2; i++) {
+        fixture_start(&f, NAN_ENV, options[i], ENVS, 12, SEGMENT_STEPS);
+        fixture_start(&slow, NAN_ENV, options[i], ENVS, 12, SEGMENT_STEPS);
+        slow.config.call_ns = 1; /* over after the first step */
+        rollout_configure(slow.rollout, &slow.config);
+        take_policy(&f, (Version){1, 1}, 0.1F);
+        take_policy(&slow, (Version){1, 1}, 0.1F);
+        while (f.recorded < ENVS * ROUNDS)
+            run(&f, 1, ENVS * ROUNDS - f.recorded);
+        while (slow.recorded < ENVS * ROUNDS) {
+            assert_in_range(step(&slow, ENVS * ROUNDS - slow.recorded), 0, 1);
+            take_segments(&slow, SEGMENTS_MAX);
+        }
+        run_out(&f);
+        run_out(&slow);
+        assert_true(f.num_sent > ENVS * ROUNDS / SEGMENT_STEPS);
+        expect_equal_sent(&f, &slow);
+        fixture_finish(&f);
+        fixture_finish(&slow);
+    }
+}
+
 static void test_a_segments_version_is_that_of_its_first_step(void **state)
 {
     (void)state;
@@ -423,6 +468,7 @@ int main(void)
         cmocka_unit_test(test_exactly_the_credit_is_used),
         cmocka_unit_test(test_short_credit_goes_round),
         cmocka_unit_test(test_what_an_environment_does_is_independent_of_the_turns),
+        cmocka_unit_test(test_a_call_that_is_out_of_time_changes_nothing_of_what_is_recorded),
         cmocka_unit_test(test_a_segments_version_is_that_of_its_first_step),
         cmocka_unit_test(test_equal_names_give_equal_bytes_and_any_other_name_other_ones),
         cmocka_unit_test(test_environments_and_episodes_start_apart),

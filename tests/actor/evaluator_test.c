@@ -1,0 +1,108 @@
+/* A whole evaluator in a thread, against a learner in the test's hands. */
+#include "actor/actor.h"
+
+#include <pthread.h>
+
+#include "tests/actor/fake_learner.h"
+
+enum { OBS_DIM = 3, ACT_DIM = 2, HEARTBEAT_MS = 100, EPISODE_STEPS = 40 };
+
+static FakeLearner learner;
+static Config config;
+static volatile sig_atomic_t stop;
+static pthread_t thread;
+static bool running;
+static int result;
+static Err result_err;
+
+static void *run_evaluator(void *unused)
+{
+    result = evaluator_run(&config, &stop, &result_err);
+    return unused;
+}
+
+/* The test environment, with 20 ms per step. */
+static int setup(void **state)
+{
+    (void)state;
+    fake_learner_start(&learner, (WireLimits){0, 0, 0});
+    memset(&config, 0, sizeof config);
+    snprintf(config.env, sizeof config.env, "%s", POLYAK_PLUGIN_DIR "/nan_env.so");
+    snprintf(config.env_options, sizeof config.env_options, "us=20000,limit=%d", EPISODE_STEPS);
+    snprintf(config.connect, sizeof config.connect, "%s", learner.endpoint);
+    stop = 0;
+    assert_int_equal(pthread_create(&thread, NULL, run_evaluator, NULL), 0);
+    running = true;
+    return 0;
+}
+
+static int join_evaluator(void)
+{
+    pthread_join(thread, NULL);
+    running = false;
+    return result;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    stop = 1; /* a test that failed leaves it running */
+    if (running)
+        join_evaluator();
+    fake_learner_stop(&learner);
+    return 0;
+}
+
+static void welcome_and_ask(int obs_dim, uint32_t episodes)
+{
+    static const float params[64];
+    Err err;
+    Message request = {.kind = MESSAGE_EVAL_REQUEST,
+                       .eval_request = {.eval_id = 7, .episodes = episodes, .params = params}};
+    assert_int_equal(mlp_shape(&request.eval_request.mlp, obs_dim, NULL, 0, ACT_DIM, true, &err),
+                     0);
+    assert_int_equal(fake_learner_expects(&learner, MESSAGE_HELLO)->hello.role, ROLE_EVALUATOR);
+    fake_learner_says(&learner, &(Message){.kind = MESSAGE_WELCOME,
+                                           .welcome = {.heartbeat_interval_ms = HEARTBEAT_MS,
+                                                       .segment_steps = 1}});
+    fake_learner_says(&learner, &request);
+}
+
+/* An episode takes 800 ms: more than the silence after which either side gives the other up. */
+static void test_an_evaluator_of_slow_steps_stays_in_touch(void **state)
+{
+    (void)state;
+    int heartbeats = 0;
+    welcome_and_ask(OBS_DIM, 1);
+    while (fake_learner_hears(&learner, FAKE_WAIT_MS) && learner.heard.kind == MESSAGE_HEARTBEAT) {
+        heartbeats++;
+        fake_learner_says(&learner, &(Message){.kind = MESSAGE_ACK});
+    }
+    assert_int_equal(learner.heard.kind, MESSAGE_EVAL_RESULT);
+    assert_int_equal(learner.heard.eval_result.eval_id, 7);
+    assert_int_equal(learner.heard.eval_result.episodes, 1);
+    assert_true(learner.heard.eval_result.length_mean == EPISODE_STEPS);
+    assert_in_range(heartbeats, 2, EPISODE_STEPS);
+    fake_learner_says(&learner, &(Message){.kind = MESSAGE_BYE, .bye = BYE_FINISHED});
+    assert_int_equal(join_evaluator(), 0);
+}
+
+static void test_a_request_that_cannot_be_done_ends_the_evaluator(void **state)
+{
+    (void)state;
+    welcome_and_ask(OBS_DIM + 1, 1);
+    assert_int_equal(join_evaluator(), ERR_SPEC);
+    assert_non_null(strstr(result_err.text, "an evaluation cannot be done: "));
+    assert_non_null(strstr(result_err.text, "obs_dim 4"));
+}
+
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(test_an_evaluator_of_slow_steps_stays_in_touch),
+        CASE(test_a_request_that_cannot_be_done_ends_the_evaluator),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
