@@ -1,5 +1,6 @@
 /* polyak eval: runs a trained policy without noise. */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/policy_score.h"
@@ -28,11 +29,24 @@ static void print_score(const char *checkpoint, const PolicyScore *score)
            score->result.episodes);
 }
 
+/* Where no checkpoint is due yet, an evaluation may still have kept one. */
+static bool has_best_alone(const Config *config)
+{
+    char best[FS_PATH_MAX];
+    return config->run_dir[0] != '\0' && strcmp(config->checkpoint, "newest") == 0 &&
+           checkpoint_resolve(config->run_dir, "best", best, sizeof best, NULL) == 0;
+}
+
 static int evaluate(const Config *config, Err *err)
 {
     char checkpoint[FS_PATH_MAX];
     int code =
         checkpoint_resolve(config->run_dir, config->checkpoint, checkpoint, sizeof checkpoint, err);
+    if (code == ERR_MISSING && has_best_alone(config))
+        return err_set(err, ERR_MISSING,
+                       "there is no regular checkpoint in %.300s yet, but a best one: take it by "
+                       "--checkpoint best",
+                       config->run_dir);
     if (code)
         return code;
     PolicyTrial trial = {

@@ -41,6 +41,22 @@ void train_plan_directory(const char *env_name, time_t now, char *path)
         snprintf(path, FS_PATH_MAX, "runs/%s-%s-%d", name, stamp, i);
 }
 
+/* Asked before anything is started, so that nobody is told to go on with a run that goes on. */
+static int refuse_running(const char *run_dir, Err *err)
+{
+    char path[FS_PATH_MAX];
+    int code = fs_join(path, run_dir, "lock", err);
+    if (code || !fs_exists(path))
+        return code;
+    int fd = -1;
+    code = fs_lock(path, &fd, err);
+    if (code == ERR_BUSY)
+        return err_set(err, ERR_BUSY, "another learner runs in %.300s", run_dir);
+    if (code == 0)
+        fs_unlock(&fd);
+    return code;
+}
+
 /* Refuses a directory with a run, or reads what it stores. */
 static int take_run_dir(Config *config, Err *err)
 {
@@ -55,7 +71,9 @@ static int take_run_dir(Config *config, Err *err)
                        "--run-dir",
                        config->run_dir);
     char path[FS_PATH_MAX];
-    int code = fs_join(path, config->run_dir, "config.yaml", err);
+    int code = refuse_running(config->run_dir, err);
+    if (!code)
+        code = fs_join(path, config->run_dir, "config.yaml", err);
     if (!code && config->resume && fs_exists(path))
         code = config_resume(config, path, err);
     return code;

@@ -13,7 +13,8 @@
 
 /* Completes a parsed configuration: what the run directory stores (--resume), the environment's
  * preset, a directory for a new run. ERR_USAGE with one line for what a person must mend: no or an
- * unknown environment, a directory that holds a run, values that cannot go together. */
+ * unknown environment, a directory that holds a run, values that cannot go together. ERR_BUSY: a
+ * learner runs in the directory. */
 int train_plan(Config *config, Spec *spec, Err *err);
 
 /* runs/ENV-YYYYmmdd-HHMMSS into path (FS_PATH_MAX bytes), with -2, -3 … where that is taken. */

@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "common/config/config_table.h"
+#include "common/config/presets.h"
 #include "common/text.h"
 
 enum {
@@ -193,7 +194,7 @@ static const char *placeholder(const ConfigKey *key)
     return "VALUE";
 }
 
-/* What --help says of a key: "help (default; range unit)"; malloc'ed. */
+/* What --help says of a key: "help (default …; range unit)"; malloc'ed. */
 static char *option_doc(const ConfigKey *key)
 {
     ConfigValue value;
@@ -202,12 +203,18 @@ static char *option_doc(const ConfigKey *key)
     config_value_default(key, &value);
     config_value_format(key, &value, text);
     bool number = key->type == CONFIG_TYPE_INT || key->type == CONFIG_TYPE_REAL;
+    /* A choice shows its words as the flag's value. */
+    bool has_form = number || key->type == CONFIG_TYPE_TEXT;
     config_key_range(key, range, sizeof range);
+    char form[2 * CONFIG_LABEL_BYTES] = "";
+    if (has_form)
+        snprintf(form, sizeof form, "%s%s%s", range, range[0] && key->unit[0] ? " " : "",
+                 key->unit);
+    bool both = text[0] && form[0];
+    bool any = text[0] || form[0];
     char *doc = NULL;
-    int length =
-        asprintf(&doc, "%s%s%s%s%s%s%s%s", key->help, text[0] ? " (default " : "", text,
-                 number ? "; " : "", number ? range : "", number && key->unit[0] ? " " : "",
-                 number ? key->unit : "", text[0] ? ")" : "");
+    int length = asprintf(&doc, "%s%s%s%s%s%s%s", key->help, any ? " (" : "",
+                          text[0] ? "default " : "", text, both ? "; " : "", form, any ? ")" : "");
     return length < 0 ? NULL : doc;
 }
 
@@ -262,6 +269,28 @@ static struct argp_option *make_options(ConfigProgram program, int *num_options)
     return options;
 }
 
+/* Prints --help; the programs that learn say at its end what their defaults yield to. */
+static int print_help(const struct argp_option *options, const Args *args, const char *doc)
+{
+    bool learns = args->program & (CONFIG_LEARNER | CONFIG_TRAIN);
+    char name[NAME_BYTES];
+    char *whole = NULL;
+    snprintf(name, sizeof name, "%s", args->name);
+    /* argp prints what is behind \v after the options. */
+    int length = learns ? asprintf(&whole,
+                                   "%s\vBuilt-in environments: %s. Each has a preset: values that "
+                                   "suit it and replace the defaults above, unless a flag or "
+                                   "--config gives others. docs/config.md lists them.",
+                                   doc, presets_names())
+                        : asprintf(&whole, "%s", doc);
+    if (length < 0)
+        return err_set(args->err, ERR_NOMEM, "no memory for the help");
+    struct argp argp = {.options = options, .parser = parse_option, .doc = whole};
+    argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_DOC | ARGP_HELP_LONG, name);
+    free(whole);
+    return ERR_OK;
+}
+
 int config_parse_args(Config *config, ConfigProgram program, const char *name, const char *doc,
                       int argc, char **argv, bool *done, Err *err)
 {
@@ -283,11 +312,8 @@ int config_parse_args(Config *config, ConfigProgram program, const char *name, c
         return err_set(err, ERR_NOMEM, "no memory for the command line");
     struct argp argp = {.options = options, .parser = parse_option, .doc = doc};
     if (question == OPTION_HELP) {
-        char help_name[NAME_BYTES];
-        snprintf(help_name, sizeof help_name, "%s", name);
-        argp_help(&argp, stdout, ARGP_HELP_SHORT_USAGE | ARGP_HELP_PRE_DOC | ARGP_HELP_LONG,
-                  help_name);
-        *done = true;
+        code = print_help(options, &args, doc);
+        *done = code == ERR_OK;
     } else {
         if (err)
             err->text[0] = '\0';

@@ -68,6 +68,11 @@ expect 1 'nowhere' eval --run-dir nowhere
 expect 1 'missing.safetensors' eval --checkpoint ./missing.safetensors
 expect 1 'no learner answers at' status --connect tcp://127.0.0.1:9
 
+mkdir -p early/checkpoints
+: >early/checkpoints/best.safetensors
+expect 1 '--checkpoint best' eval --run-dir early
+expect 2 'there is no run in nonesuch' train --run-dir nonesuch --resume
+
 mkdir held
 echo 'env: pendulum' >held/config.yaml
 expect 2 'holds a run already' train --env pendulum --run-dir held

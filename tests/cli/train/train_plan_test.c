@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -157,6 +158,29 @@ static void test_resume_where_no_run_is_says_so(void **state)
     assert_refused("there is no run in nonesuch");
 }
 
+static void test_a_directory_in_use_is_refused(void **state)
+{
+    (void)state;
+    write_run_file("config.yaml", "env: pendulum\n");
+    give("run_dir", "run");
+    give("resume", "true");
+    int fd = -1;
+    assert_int_equal(fs_lock("run/lock", &fd, &err), 0);
+    fflush(NULL);
+    pid_t child = fork(); /* a lock is between processes */
+    assert_true(child >= 0);
+    if (child == 0) {
+        int code = train_plan(&config, &spec, &err);
+        _exit(code == ERR_BUSY && strstr(err.text, "another learner runs in run") ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    fs_unlock(&fd);
+    assert_int_equal(status, 0);
+    assert_int_equal(train_plan(&config, &spec, &err), 0);
+    unlink("run/lock");
+}
+
 static void test_environments_of_an_actor_are_kept(void **state)
 {
     (void)state;
@@ -223,6 +247,7 @@ int main(void)
         cmocka_unit_test_setup(test_resume_takes_the_environment_from_the_run, setup),
         cmocka_unit_test_setup(test_a_plugin_that_has_moved_is_asked_for, setup),
         cmocka_unit_test_setup(test_resume_where_no_run_is_says_so, setup),
+        cmocka_unit_test_setup(test_a_directory_in_use_is_refused, setup),
         cmocka_unit_test_setup(test_environments_of_an_actor_are_kept, setup),
         cmocka_unit_test_setup(test_resume_refuses_another_seed, setup),
         cmocka_unit_test_setup(test_values_that_cannot_go_together_are_refused, setup),

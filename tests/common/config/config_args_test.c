@@ -253,6 +253,24 @@ static void test_help_lists_the_flags_of_the_program(void **state)
     assert_non_null(strstr(out, "--version"));
 }
 
+static void test_help_says_which_environments_have_presets(void **state)
+{
+    (void)state;
+    static char out[OUTPUT_BYTES];
+    bool done = false;
+    size_t stderr_bytes;
+    assert_int_equal(parse_and_capture(CONFIG_TRAIN, WORDS("--help"), &done, out, &stderr_bytes),
+                     ERR_OK);
+    const char *last = strstr(out, "Built-in environments: pendulum, ");
+    assert_non_null(last);
+    assert_non_null(strstr(last, "preset"));
+    assert_true(last > strstr(out, "--version"));
+    assert_int_equal(parse_and_capture(CONFIG_EVAL, WORDS("--help"), &done, out, &stderr_bytes),
+                     ERR_OK);
+    assert_null(strstr(out, "Built-in environments"));
+    assert_non_null(strstr(out, "(default newest; newest,"));
+}
+
 static void test_version_is_printed(void **state)
 {
     (void)state;
@@ -297,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_a_flag_of_another_program_says_so),
         cmocka_unit_test(test_positional_arguments_are_refused),
         cmocka_unit_test(test_flags_win_over_the_file_in_any_order),
+        cmocka_unit_test(test_help_says_which_environments_have_presets),
         cmocka_unit_test(test_help_lists_the_flags_of_the_program),
         cmocka_unit_test(test_version_is_printed),
         cmocka_unit_test(test_errors_are_returned_and_never_printed),
