@@ -7,14 +7,11 @@
 
 #include <zmq.h>
 
+#include "actor/dialing.h"
 #include "common/fs.h"
 
 enum {
     QUEUE_MESSAGES = 1024,
-    CONNECT_TIMEOUT_MS = 2000,
-    RECONNECT_MS = 100,
-    RECONNECT_MAX_MS = 2000,
-    HANDSHAKE_MS = 2000,
     PORT_MAX = 65535,
 };
 
@@ -79,11 +76,6 @@ void dealer_destroy(Dealer *dealer)
     wire_arena_destroy(&dealer->arena);
 }
 
-static void set_option(void *socket, int option, int value)
-{
-    zmq_setsockopt(socket, option, &value, sizeof value);
-}
-
 int dealer_open(Dealer *dealer, Err *err)
 {
     if (dealer->socket)
@@ -97,13 +89,8 @@ int dealer_open(Dealer *dealer, Err *err)
     void *socket = zmq_socket(dealer->zmq_context, ZMQ_DEALER);
     if (!socket)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
-    set_option(socket, ZMQ_LINGER, 0);
-    set_option(socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
-    set_option(socket, ZMQ_RCVHWM, QUEUE_MESSAGES);
-    set_option(socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS);
-    set_option(socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
-    set_option(socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
-    set_option(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    dialing_prepare(socket, QUEUE_MESSAGES);
+    dialing_set(socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
     const int64_t bytes_max = (int64_t)dealer->message_bytes_max;
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     if (zmq_connect(socket, dealer->endpoint) != 0) {
@@ -135,7 +122,7 @@ int dealer_send(Dealer *dealer, const Message *message, const WireLimits *dims)
 void dealer_linger(Dealer *dealer, int linger_ms)
 {
     if (dealer->socket)
-        set_option(dealer->socket, ZMQ_LINGER, linger_ms);
+        dialing_set(dealer->socket, ZMQ_LINGER, linger_ms);
 }
 
 int dealer_receive(Dealer *dealer, Message *message, Err *err)

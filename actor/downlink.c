@@ -5,15 +5,12 @@
 
 #include <zmq.h>
 
+#include "actor/dialing.h"
 #include "common/log.h"
 
 enum {
     ARENA_BYTES = 1 << 20, /* at first: see unpack() */
     FRAMES_IN_PIPE = 2,
-    CONNECT_TIMEOUT_MS = 2000,
-    RECONNECT_MS = 100,
-    RECONNECT_MAX_MS = 2000,
-    HANDSHAKE_MS = 2000,
     CHASE_MS_MIN = 200,
 };
 
@@ -48,11 +45,6 @@ static int find_endpoint(const Welcome *welcome, const char *dialled,
     return bytes <= WIRE_ENDPOINT_MAX ? ERR_OK : err_set(err, ERR_USAGE, "--connect is too long");
 }
 
-static void set_option(void *socket, int option, int value)
-{
-    zmq_setsockopt(socket, option, &value, sizeof value);
-}
-
 int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialled,
                   const Session *session, Err *err)
 {
@@ -71,12 +63,7 @@ int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialle
     downlink->socket = zmq_socket(downlink->zmq_context, ZMQ_SUB);
     if (!downlink->socket)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
-    set_option(downlink->socket, ZMQ_LINGER, 0);
-    set_option(downlink->socket, ZMQ_RCVHWM, FRAMES_IN_PIPE);
-    set_option(downlink->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS);
-    set_option(downlink->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
-    set_option(downlink->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
-    set_option(downlink->socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
+    dialing_prepare(downlink->socket, FRAMES_IN_PIPE);
     const int64_t bytes_max = WIRE_POLICY_BYTES_MAX;
     zmq_setsockopt(downlink->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, "W", 1);
