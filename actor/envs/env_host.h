@@ -24,8 +24,8 @@ typedef struct EnvOutcome {
 
 /* Finds an environment by built-in name, or loads a plugin when `name` contains a '/' or ends in
  * ".so". Creates one instance with `options` to learn its spec. ERR_USAGE (unknown name, with the
- * known ones; bad options), ERR_VERSION (a plugin of another ABI), ERR_SPEC (unsound spec, infinite
- * bounds), ERR_IO (cannot be loaded), ERR_ENV (cannot be created). */
+ * known ones; no such plugin; bad options), ERR_VERSION (a plugin of another ABI), ERR_SPEC
+ * (unsound spec, infinite bounds), ERR_IO (cannot be loaded), ERR_ENV (cannot be created). */
 int env_kind_open(const char *name, const char *options, EnvKind **kind, Err *err);
 void env_kind_close(EnvKind **kind); /* all its instances must be gone */
 

@@ -106,6 +106,8 @@ static int take_table(const char *path, const PolyakEnvApi *table, PolyakEnvApi 
 
 static int plugin_open(const char *path, EnvLibrary *library, Err *err)
 {
+    if (access(path, F_OK) != 0)
+        return err_set(err, ERR_USAGE, "plugin %.200s: there is no such file", path);
     if (access(path, R_OK) != 0)
         return err_set(err, ERR_IO, "plugin %.200s: %s", path, strerror(errno));
 

@@ -5,6 +5,7 @@
 
 #include "actor/envs/env_host.h"
 #include "common/config/config_table.h"
+#include "common/config/presets.h"
 
 enum { DIRECTORY_TRIES = 1000 };
 
@@ -104,12 +105,10 @@ static int take_environment(Config *config, Spec *spec, Err *err)
     bool stored = config->source[config_key_number(config_key_find("env"))] == CONFIG_STORED;
     EnvKind *kind = NULL;
     int code = env_kind_open(config->env, config->env_options, &kind, err);
-    if (code == ERR_IO && !fs_exists(config->env) && stored)
+    if (code == ERR_USAGE && stored && presets_allow(config->env) && !fs_exists(config->env))
         return err_set(err, ERR_USAGE,
                        "the run's plugin %.300s is not there: name its new place by --env",
                        config->env);
-    if (code == ERR_IO && !fs_exists(config->env))
-        return err_set(err, ERR_USAGE, "--env %.300s: there is no such file", config->env);
     if (code)
         return code;
     *spec = *env_kind_spec(kind);

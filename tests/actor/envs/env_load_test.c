@@ -93,8 +93,8 @@ static void test_no_options_are_like_empty_options(void **state)
 static void test_files_that_are_no_plugins_are_refused(void **state)
 {
     (void)state;
-    refused("/nowhere/mine.so", "", ERR_IO, WORDS("/nowhere/mine.so", "No such file"));
-    refused("mine.so", "", ERR_IO, WORDS("mine.so", "No such file"));
+    refused("/nowhere/mine.so", "", ERR_USAGE, WORDS("/nowhere/mine.so", "no such file"));
+    refused("mine.so", "", ERR_USAGE, WORDS("mine.so", "no such file"));
     refused(POLYAK_PLUGIN_DIR "/", "", ERR_IO, WORDS("cannot be loaded", POLYAK_PLUGIN_DIR));
     refused(POLYAK_SOURCE_DIR "/LICENSE", "", ERR_IO, WORDS("cannot be loaded", "LICENSE"));
     refused(PLUGIN("bad_no_symbol"), "", ERR_IO, WORDS("bad_no_symbol.so", "polyak_env_api"));
