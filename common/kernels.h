@@ -9,9 +9,13 @@
 #ifndef POLYAK_COMMON_KERNELS_H
 #define POLYAK_COMMON_KERNELS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/err.h"
+
+/* Enough to hide the latency of a multiply-add, few enough to leave registers for its operands. */
+enum { KERNELS_PEAK_CHAINS = 12 };
 
 /* The constants of one step of Adam, the same for all parameters of a network. */
 typedef struct KernelsAdam {
@@ -23,37 +27,58 @@ typedef struct KernelsAdam {
     float root_scale; /* 1 / sqrt(1 - beta2^t) */
     float epsilon;    /* added to the bias-corrected root */
     float grad_scale; /* of clipping; 1: none */
+    float tau;        /* of the target's soft copy */
 } KernelsAdam;
-
-/* A matrix product; every matrix is row-major with its row stride in floats:
- *   nt: c (m, n) = a (m, k) b^T, b (n, k)
- *   nn: c (m, n) = a (m, k) b,   b (k, n)
- *   tn: c (m, n) = a^T b,        a (k, m), b (k, n)
- * m and n may be 0; k is at least 1. */
-typedef void KernelsMatmul(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-                           float *c, int ldc);
 
 typedef struct Kernels {
     const char *isa; /* "sse2", "avx2", "avx512"; "generic" where the CPU is no x86-64 */
 
-    /* Products whose three sizes all reach this are faster in an installed library (matmul.h). */
+    /* What the CPU can do at most: `rounds` rounds of KERNELS_PEAK_CHAINS independent
+     * multiply-adds, each of peak_lanes floats, in registers alone. Returns their sum, so that none
+     * is left out. */
+    int peak_lanes;
+    float (*peak)(size_t rounds, float factor);
+
+    /* Products whose three sizes all reach this are faster in a library (matmul.h). */
     int library_size_min;
 
-    KernelsMatmul *matmul_nt;
-    KernelsMatmul *matmul_nn;
-    KernelsMatmul *matmul_tn;
+    /* The products of a dense layer y = f(x w + bias), w (in, out); matrices are row-major without
+     * gaps but for x, whose row stride is ldx floats. batch may be 0.
+     *
+     * y (batch, out) = f(x w + bias), f = ReLU or nothing. */
+    void (*forward)(int batch, int in, int out, const float *x, int ldx, const float *w,
+                    const float *bias, bool relu, float *y);
 
-    /* y (rows, width) += bias (width) in every row. */
-    void (*add_bias)(int rows, int width, const float *bias, float *y);
+    /* dx (batch, in) = dz (batch, out) w^T, given w_t (out, in), the transposed w; 0 where y
+     * (batch, in), the ReLUs' output that the layer read, is 0. y may be NULL. */
+    void (*grad_input)(int batch, int in, int out, const float *dz, const float *w_t,
+                       const float *y, float *dx);
 
-    /* y (rows, width) = max(0, y + bias). */
-    void (*add_bias_relu)(int rows, int width, const float *bias, float *y);
+    /* dx (batch, columns) = dz (batch, out) w^T for some neighbouring rows w (columns, out) of a
+     * layer's weights: the gradient of these inputs alone, best for a few. */
+    void (*grad_columns)(int batch, int columns, int out, const float *dz, const float *w,
+                         float *dx);
+
+    /* dw (in, out) = x^T dz, added to what is there where `add`. */
+    void (*grad_weight)(int batch, int in, int out, const float *x, int ldx, const float *dz,
+                        bool add, float *dw);
+
+    /* to (columns, rows) = from (rows, columns) transposed; strides of rows in floats. */
+    void (*transpose)(int rows, int columns, const float *from, ptrdiff_t ld_from, float *to,
+                      ptrdiff_t ld_to);
+
+    /* y (rows, width) = f(y + bias (width)). */
+    void (*add_bias)(int rows, int width, bool relu, const float *bias, float *y);
 
     /* dy[i] = 0 where y[i], the output of a ReLU, is 0. */
-    void (*relu_backward)(size_t n, const float *y, float *dy);
+    void (*gate)(size_t n, const float *y, float *dy);
 
-    /* sums (width) = the sums of the columns of x (rows, width). */
-    void (*column_sums)(int rows, int width, const float *x, float *sums);
+    /* y[i] = tanh y[i], to 8 units in the last place. */
+    void (*tanh)(size_t n, float *y);
+
+    /* sums (width) = the sums of the columns of x (rows, width), added to what is there where
+     * `add`. */
+    void (*column_sums)(int rows, int width, bool add, const float *x, float *sums);
 
     /* to += from. */
     void (*add)(size_t n, const float *from, float *to);
@@ -62,13 +87,10 @@ typedef struct Kernels {
     double (*sum_squares)(size_t n, const float *x);
 
     /* g = grad_scale grad + weight_decay params; m <- beta1 m + rest1 g;
-     * v <- beta2 v + rest2 g^2; params <- params - step_size m / (root_scale sqrt(v) + eps).
-     */
+     * v <- beta2 v + rest2 g^2; params <- params - step_size m / (root_scale sqrt(v) + eps);
+     * target <- target + tau (params - target). */
     void (*adam_step)(size_t n, const KernelsAdam *adam, float weight_decay, const float *grad,
-                      float *params, float *m, float *v);
-
-    /* target <- target + tau (params - target). */
-    void (*soft_copy)(size_t n, float tau, const float *params, float *target);
+                      float *params, float *m, float *v, float *target);
 } Kernels;
 
 /* Chooses the table from the CPU and POLYAK_ISA; the first call decides, later ones repeat its

@@ -6,9 +6,16 @@
 #define KERNELS_ISA "generic"
 #endif
 #define LANES 4
-#define TILE_ROWS 6
+#define TILE_VECTORS 2
 #define DOT_ROWS 2
-#define DOTS_ROWS_MAX 8
-#define DOTS_COLUMNS_MAX 3
+#define NARROW_MAX 3
+#define PACK_STRIDE_MIN 512
 #define LIBRARY_SIZE_MIN 24
+#define KERNELS_LOAD_PART(from, width)                                                             \
+    ((Vector){(from)[0], (width) > 1 ? (from)[1] : 0.0F, (width) > 2 ? (from)[2] : 0.0F, 0.0F})
+#define KERNELS_STORE_PART(to, value, width)                                                       \
+    do {                                                                                           \
+        for (int lane = 0; lane < (width); lane++)                                                 \
+            (to)[lane] = (value)[lane];                                                            \
+    } while (0)
 #include "common/kernels_body.h"

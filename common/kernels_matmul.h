@@ -2,131 +2,205 @@
  *
  * Two ways: `tile` keeps a block of the output in registers and runs along the contraction, with
  * the output's columns as the vector dimension; `dots` takes dot products along the contraction,
- * for outputs that are too narrow or too few to fill a tile. Strides are in floats. */
+ * for outputs that are too narrow to fill a vector. Strides are in floats. */
 
 enum {
-    PANEL_FLOATS = 2 * LANES, /* columns of a tile */
-    PANEL_DEPTH = 256,        /* contraction that one packed panel covers */
-    SCRATCH_FLOATS = 8192,    /* largest operand or result that is turned on the stack */
+    PACK_DEPTH = 256,      /* contraction that one packed panel covers */
+    PACK_ROWS_MIN = 48,    /* fewer rows do not repay packing */
+    SCRATCH_FLOATS = 8192, /* largest operand or result that is turned on the stack */
 };
 
-/* The left operand a (rows, depth) of a product, in either storage order. */
+/* The left operand (rows, depth) of a product, in either storage order. */
 typedef struct Left {
     const float *data;
     ptrdiff_t row_stride;
     ptrdiff_t depth_stride;
 } Left;
 
-/* Stores the first `width` floats of `vectors` vectors, added to what is there where `add`. */
-INLINE void store(float *c, const Vector *acc, int vectors, int width, bool add)
+/* Where a product goes, and what is done to it on the way:
+ *   c = gate(relu(product + bias + (add ? c : 0))) */
+typedef struct Output {
+    float *c;
+    ptrdiff_t ldc;
+    const float *bias; /* one per column, or NULL */
+    bool add;
+    bool relu;
+    const float *gate; /* laid out as c: 0 where it is 0; or NULL */
+} Output;
+
+/* Stores the first `width` floats of one vector at c[at]. */
+INLINE void output_store(const Output *out, ptrdiff_t at, Vector value, int width)
 {
-    for (int v = 0; v < vectors; v++, c += LANES, width -= LANES) {
-        if (width >= LANES) {
-            vector_store(c, add ? vector_load(c) + acc[v] : acc[v]);
-        } else {
-            float part[LANES];
-            vector_store(part, acc[v]);
-            for (int j = 0; j < width; j++)
-                c[j] = add ? c[j] + part[j] : part[j];
-        }
-    }
+    if (out->add)
+        value += vector_load_part(out->c + at, width);
+    if (out->relu)
+        value = vector_relu(value);
+    if (out->gate)
+        value = vector_gate(vector_load_part(out->gate + at, width), value);
+    vector_store_part(out->c + at, value, width);
 }
 
-/* c (rows, width) = a (rows, depth) b (depth, vectors x LANES); rows and vectors are constants of
- * the caller, so that the loops over them unroll and acc stays in registers. */
-INLINE void tile(int rows, int vectors, int depth, const Left *a, const float *b, ptrdiff_t ldb,
-                 float *c, ptrdiff_t ldc, int width, bool add)
+/* A block of the output at c[at], `rows` x `vectors` registers (constants of the caller, so that
+ * the loops over them unroll), of whose last vector `last_width` floats exist. b is (depth, that
+ * wide), bias is padded to whole vectors. */
+INLINE void tile(int rows, int vectors, int last_width, int depth, Left a, const float *b,
+                 ptrdiff_t ldb, const float *bias, const Output *out, ptrdiff_t at)
 {
-    Vector acc[TILE_ROWS][2];
+    Vector acc[TILE_ROWS][ROW_VECTORS];
     UNROLL
-    for (int r = 0; r < rows; r++) {
+    for (int v = 0; v < vectors; v++) {
+        Vector start = vector_load(bias + (ptrdiff_t)v * LANES);
         UNROLL
-        for (int v = 0; v < vectors; v++)
-            acc[r][v] = vector_of(0.0F);
+        for (int r = 0; r < rows; r++)
+            acc[r][v] = start;
     }
-    const float *x = a->data;
-    ptrdiff_t row_stride = a->row_stride;
     for (int p = 0; p < depth; p++) {
-        Vector column[2];
+        Vector column[ROW_VECTORS];
         UNROLL
         for (int v = 0; v < vectors; v++)
-            column[v] = vector_load(b + (ptrdiff_t)v * LANES);
+            column[v] =
+                vector_load_part(b + (ptrdiff_t)v * LANES, v < vectors - 1 ? LANES : last_width);
         UNROLL
         for (int r = 0; r < rows; r++) {
-            Vector left = vector_of(x[r * row_stride]);
+            Vector left = vector_of(a.data[r * a.row_stride]);
             UNROLL
             for (int v = 0; v < vectors; v++)
                 acc[r][v] += left * column[v];
         }
-        x += a->depth_stride;
+        a.data += a.depth_stride;
         b += ldb;
     }
     UNROLL
-    for (int r = 0; r < rows; r++)
-        store(c + r * ldc, acc[r], vectors, width, add);
-}
-
-/* All rows of one panel of columns, in tiles of about the same height. */
-INLINE void panel(int vectors, int rows, int depth, Left a, const float *b, ptrdiff_t ldb, float *c,
-                  ptrdiff_t ldc, int width, bool add)
-{
-    for (int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; tiles > 0; tiles--) {
-        int step = (rows + tiles - 1) / tiles;
-        switch (step) {
-#define TILE_CASE(r)                                                                               \
-    case r:                                                                                        \
-        tile(r, vectors, depth, &a, b, ldb, c, ldc, width, add);                                   \
-        break
-            TILE_CASE(1);
-            TILE_CASE(2);
-            TILE_CASE(3);
-            TILE_CASE(4);
-            TILE_CASE(5);
-            TILE_CASE(6);
-#if TILE_ROWS > 6
-            TILE_CASE(7);
-            TILE_CASE(8);
-            TILE_CASE(9);
-            TILE_CASE(10);
-            TILE_CASE(11);
-            TILE_CASE(12);
-#endif
-#undef TILE_CASE
-        }
-        a.data += step * a.row_stride;
-        c += step * ldc;
-        rows -= step;
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            output_store(out, at + r * out->ldc + (ptrdiff_t)v * LANES, acc[r][v],
+                         v < vectors - 1 ? LANES : last_width);
     }
 }
 
-static __attribute__((noinline)) void wide_panel(int rows, int depth, Left a, const float *b,
-                                                 ptrdiff_t ldb, float *c, ptrdiff_t ldc, int width,
-                                                 bool add)
+/* A panel of the output: all rows of some columns, from c[at] on. */
+typedef void Panel(int rows, int last_width, int depth, Left a, const float *b, ptrdiff_t ldb,
+                   const float *bias, const Output *out, ptrdiff_t at);
+
+/* Panels of each number of vectors, whole and cut: all rows, in tiles of about the same height. */
+#define PANEL(name, vectors, width)                                                                \
+    static __attribute__((noinline)) void name(int rows, int last_width, int depth, Left a,        \
+                                               const float *b, ptrdiff_t ldb, const float *bias,   \
+                                               const Output *out, ptrdiff_t at)                    \
+    {                                                                                              \
+        (void)last_width;                                                                          \
+        for (int tiles = (rows + TILE_ROWS - 1) / TILE_ROWS; tiles > 0; tiles--) {                 \
+            int step = (rows + tiles - 1) / tiles;                                                 \
+            switch (step) {                                                                        \
+                TILE_CASE(1, vectors, width);                                                      \
+                TILE_CASE(2, vectors, width);                                                      \
+                TILE_CASE(3, vectors, width);                                                      \
+                TILE_CASE(4, vectors, width);                                                      \
+                TILE_CASE(5, vectors, width);                                                      \
+                TILE_CASE(6, vectors, width);                                                      \
+            }                                                                                      \
+            a.data += step * a.row_stride;                                                         \
+            at += step * out->ldc;                                                                 \
+            rows -= step;                                                                          \
+        }                                                                                          \
+    }
+#define TILE_CASE(rows, vectors, width)                                                            \
+    case rows:                                                                                     \
+        tile(rows, vectors, width, depth, a, b, ldb, bias, out, at);                               \
+        break
+
+PANEL(panel_1, 1, LANES)
+PANEL(panel_2, 2, LANES)
+PANEL(cut_panel_1, 1, last_width)
+PANEL(cut_panel_2, 2, last_width)
+#if TILE_VECTORS > 2
+PANEL(panel_3, 3, LANES)
+PANEL(panel_4, 4, LANES)
+PANEL(cut_panel_3, 3, last_width)
+PANEL(cut_panel_4, 4, last_width)
+#endif
+
+static Panel *const panels[TILE_VECTORS] = {panel_1, panel_2,
+#if TILE_VECTORS > 2
+                                            panel_3, panel_4
+#endif
+};
+static Panel *const cut_panels[TILE_VECTORS] = {cut_panel_1, cut_panel_2,
+#if TILE_VECTORS > 2
+                                                cut_panel_3, cut_panel_4
+#endif
+};
+
+/* One row alone: only more columns keep enough sums under way. */
+static __attribute__((noinline)) void row_panel(int rows, int last_width, int depth, Left a,
+                                                const float *b, ptrdiff_t ldb, const float *bias,
+                                                const Output *out, ptrdiff_t at)
 {
-    panel(2, rows, depth, a, b, ldb, c, ldc, width, add);
+    (void)rows;
+    (void)last_width;
+    tile(1, ROW_VECTORS, LANES, depth, a, b, ldb, bias, out, at);
 }
 
-static __attribute__((noinline)) void narrow_panel(int rows, int depth, Left a, const float *b,
-                                                   ptrdiff_t ldb, float *c, ptrdiff_t ldc,
-                                                   int width, bool add)
+/* packed (depth, vectors x LANES) = b (depth, as wide), but for what is cut off at the end. */
+static void pack(int depth, int vectors, int last_width, const float *b, ptrdiff_t ldb,
+                 float *packed)
 {
-    panel(1, rows, depth, a, b, ldb, c, ldc, width, add);
+    for (int p = 0; p < depth; p++, b += ldb)
+        for (int v = 0; v < vectors; v++, packed += LANES)
+            vector_store(packed, vector_load_part(b + (ptrdiff_t)v * LANES,
+                                                  v < vectors - 1 ? LANES : last_width));
 }
 
-/* packed (depth, stride) = b (depth, width) with zeros to the right. */
-static void pack_rows(int depth, int width, int stride, const float *b, ptrdiff_t ldb,
-                      float *packed)
+/* The columns from j on, `vectors` vectors of them. They are packed where rows lie so far apart
+ * that they would keep evicting each other from the caches. */
+static void run_panel(int m, int j, int vectors, int n, int k, Left a, const float *b,
+                      ptrdiff_t ldb, const Output *out)
 {
-    for (int p = 0; p < depth; p++) {
-        const float *from = b + p * ldb;
-        float *to = packed + (ptrdiff_t)p * stride;
-        if (width == PANEL_FLOATS) {
-            vector_store(to, vector_load(from));
-            vector_store(to + LANES, vector_load(from + LANES));
-        } else {
-            for (int j = 0; j < stride; j++)
-                to[j] = j < width ? from[j] : 0.0F;
-        }
+    __attribute__((aligned(64))) float packed[PACK_DEPTH * TILE_VECTORS * LANES];
+    float bias[ROW_VECTORS * LANES] = {0};
+    int width = n - j < vectors * LANES ? n - j : vectors * LANES;
+    int last_width = width - (vectors - 1) * LANES;
+    bool is_packed = m >= PACK_ROWS_MIN && ldb >= PACK_STRIDE_MIN;
+    int depth = is_packed ? PACK_DEPTH : k;
+    Panel *panel = vectors > TILE_VECTORS ? row_panel
+                   : last_width < LANES   ? cut_panels[vectors - 1]
+                                          : panels[vectors - 1];
+    if (out->bias)
+        memcpy(bias, out->bias + j, (size_t)width * sizeof *bias);
+    for (int p = 0; p < k; p += depth) {
+        int deep = k - p < depth ? k - p : depth;
+        bool is_last = p + deep == k;
+        Output part = {.c = out->c, .ldc = out->ldc, .add = out->add || p > 0};
+        part.relu = is_last && out->relu;
+        part.gate = is_last ? out->gate : NULL;
+        Left left = {a.data + p * a.depth_stride, a.row_stride, a.depth_stride};
+        const float *from = b + p * ldb + j;
+        if (is_packed)
+            pack(deep, vectors, last_width, from, ldb, packed);
+        panel(m, last_width, deep, left, is_packed ? packed : from,
+              is_packed ? vectors * LANES : ldb, bias, &part, j);
+        memset(bias, 0, sizeof bias);
+    }
+}
+
+/* out (m, n) = a b, b (k, n), in panels of about the same width. */
+static void product(int m, int n, int k, Left a, const float *b, ptrdiff_t ldb, const Output *out)
+{
+    if (m == 0)
+        return;
+    int vectors = (n + LANES - 1) / LANES;
+    int j = 0;
+    while (m == 1 && n - j >= ROW_VECTORS * LANES) {
+        run_panel(m, j, ROW_VECTORS, n, k, a, b, ldb, out);
+        vectors -= ROW_VECTORS;
+        j += ROW_VECTORS * LANES;
+    }
+    for (int num = (vectors + TILE_VECTORS - 1) / TILE_VECTORS; num > 0; num--) {
+        int wide = (vectors + num - 1) / num;
+        run_panel(m, j, wide, n, k, a, b, ldb, out);
+        vectors -= wide;
+        j += wide * LANES;
     }
 }
 
@@ -165,48 +239,9 @@ static void transpose(int rows, int columns, const float *from, ptrdiff_t ldf, f
             to[j * ldt + i] = from[i * ldf + j];
 }
 
-/* packed (depth, stride) = w (width, depth) transposed, with zeros to the right. */
-static void pack_columns(int depth, int width, int stride, const float *w, ptrdiff_t ldw,
-                         float *packed)
-{
-    transpose(width, depth, w, ldw, packed, stride);
-    if (width < stride)
-        for (int p = 0; p < depth; p++)
-            for (int j = width; j < stride; j++)
-                packed[p * stride + j] = 0.0F;
-}
-
-/* c (rows, columns) = a b, where b is (depth, columns), or (columns, depth) when `transposed`. */
-static void product(int rows, int columns, int depth, Left a, const float *b, ptrdiff_t ldb,
-                    bool transposed, float *c, ptrdiff_t ldc)
-{
-    __attribute__((aligned(64))) float packed[PANEL_DEPTH * PANEL_FLOATS];
-    for (int p = 0; p < depth; p += PANEL_DEPTH) {
-        int deep = depth - p < PANEL_DEPTH ? depth - p : PANEL_DEPTH;
-        Left part = a;
-        part.data += p * a.depth_stride;
-        for (int j = 0; j < columns; j += PANEL_FLOATS) {
-            int width = columns - j < PANEL_FLOATS ? columns - j : PANEL_FLOATS;
-            int stride = width > LANES ? PANEL_FLOATS : LANES;
-            const float *from = packed;
-            if (transposed)
-                pack_columns(deep, width, stride, b + j * ldb + p, ldb, packed);
-            else if (rows > TILE_ROWS || width < stride)
-                pack_rows(deep, width, stride, b + p * ldb + j, ldb, packed);
-            else
-                from = b + p * ldb + j; /* read once: not worth a copy */
-            ptrdiff_t ld = from == packed ? stride : ldb;
-            if (stride == PANEL_FLOATS)
-                wide_panel(rows, deep, part, from, ld, c + j, ldc, width, p > 0);
-            else
-                narrow_panel(rows, deep, part, from, ld, c + j, ldc, width, p > 0);
-        }
-    }
-}
-
-/* y[i][j] = x row i . w row j for a block of constant size. */
+/* c[i][j] = x row i . w row j + bias[j] for a block of constant size. */
 INLINE void dot_block(int rows, int columns, int depth, const float *x, ptrdiff_t ldx,
-                      const float *w, ptrdiff_t ldw, float *y, ptrdiff_t ldy)
+                      const float *w, ptrdiff_t ldw, const float *bias, float *c, ptrdiff_t ldc)
 {
     Vector acc[DOT_ROWS][DOT_ROWS];
     UNROLL
@@ -236,71 +271,33 @@ INLINE void dot_block(int rows, int columns, int depth, const float *x, ptrdiff_
             float sum = vector_sum(acc[i][j]);
             for (int q = p; q < depth; q++)
                 sum += x[i * ldx + q] * w[j * ldw + q];
-            y[i * ldy + j] = sum;
+            c[i * ldc + j] = bias ? sum + bias[j] : sum;
         }
     }
 }
 
-static void dots(int rows, int columns, int depth, const float *x, ptrdiff_t ldx, const float *w,
-                 ptrdiff_t ldw, float *y, ptrdiff_t ldy)
+/* c (m, n) = x (m, k) w^T + bias, w (n, k). */
+static void dots(int m, int n, int k, const float *x, ptrdiff_t ldx, const float *w, ptrdiff_t ldw,
+                 const float *bias, float *c, ptrdiff_t ldc)
 {
-    for (int i = 0; i < rows;) {
-        int step = rows - i >= DOT_ROWS ? DOT_ROWS : 1;
+    for (int i = 0; i < m;) {
+        int step = m - i >= DOT_ROWS ? DOT_ROWS : 1;
         const float *from = x + i * ldx;
-        float *to = y + i * ldy;
-        int j = 0;
-        for (; j + DOT_ROWS <= columns; j += DOT_ROWS) {
-            if (step == DOT_ROWS)
-                dot_block(DOT_ROWS, DOT_ROWS, depth, from, ldx, w + j * ldw, ldw, to + j, ldy);
+        float *to = c + i * ldc;
+        for (int j = 0; j < n;) {
+            int width = n - j >= DOT_ROWS ? DOT_ROWS : 1;
+            const float *right = w + j * ldw;
+            const float *start = bias ? bias + j : NULL;
+            if (step == DOT_ROWS && width == DOT_ROWS)
+                dot_block(DOT_ROWS, DOT_ROWS, k, from, ldx, right, ldw, start, to + j, ldc);
+            else if (step == DOT_ROWS)
+                dot_block(DOT_ROWS, 1, k, from, ldx, right, ldw, start, to + j, ldc);
+            else if (width == DOT_ROWS)
+                dot_block(1, DOT_ROWS, k, from, ldx, right, ldw, start, to + j, ldc);
             else
-                dot_block(1, DOT_ROWS, depth, from, ldx, w + j * ldw, ldw, to + j, ldy);
-        }
-        for (; j < columns; j++) {
-            if (step == DOT_ROWS)
-                dot_block(DOT_ROWS, 1, depth, from, ldx, w + j * ldw, ldw, to + j, ldy);
-            else
-                dot_block(1, 1, depth, from, ldx, w + j * ldw, ldw, to + j, ldy);
+                dot_block(1, 1, k, from, ldx, right, ldw, start, to + j, ldc);
+            j += width;
         }
         i += step;
-    }
-}
-
-static void product_nt(int m, int n, int k, const float *x, int ldx, const float *w, int ldw,
-                       float *y, int ldy)
-{
-    /* Few rows do not repay the transposing of w; few columns do not fill a vector. */
-    if (m <= DOTS_ROWS_MAX || n <= DOTS_COLUMNS_MAX)
-        dots(m, n, k, x, ldx, w, ldw, y, ldy);
-    else
-        product(m, n, k, (Left){x, ldx, 1}, w, ldw, true, y, ldy);
-}
-
-static void product_nn(int m, int n, int k, const float *x, int ldx, const float *w, int ldw,
-                       float *y, int ldy)
-{
-    float turned[SCRATCH_FLOATS];
-    if (n <= DOTS_COLUMNS_MAX && (ptrdiff_t)n * k <= SCRATCH_FLOATS) {
-        transpose(k, n, w, ldw, turned, k);
-        dots(m, n, k, x, ldx, turned, k, y, ldy);
-    } else {
-        product(m, n, k, (Left){x, ldx, 1}, w, ldw, false, y, ldy);
-    }
-}
-
-static ptrdiff_t padded(int n)
-{
-    return (ptrdiff_t)((n + LANES - 1) / LANES) * LANES;
-}
-
-static void product_tn(int m, int n, int k, const float *x, int ldx, const float *w, int ldw,
-                       float *y, int ldy)
-{
-    float turned[SCRATCH_FLOATS];
-    /* y^T = w^T x when that leaves fewer vectors half empty. */
-    if (padded(n) * m > padded(m) * n && (ptrdiff_t)m * n <= SCRATCH_FLOATS) {
-        product(n, m, k, (Left){w, 1, ldw}, x, ldx, false, turned, m);
-        transpose(n, m, turned, m, y, ldy);
-    } else {
-        product(m, n, k, (Left){x, 1, ldx}, w, ldw, false, y, ldy);
     }
 }

@@ -3,41 +3,55 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-static const MatmulLibrary *library;
+static const MatmulLibrary *small_library;
+static const MatmulLibrary *large_library;
 
-void matmul_use_library(const MatmulLibrary *new_library)
+void matmul_use_libraries(const MatmulLibrary *small, const MatmulLibrary *large)
 {
-    library = new_library;
+    small_library = small;
+    large_library = large;
 }
 
-/* Measured: where a size is small, or a matrix is a vector, libraries spend their time on packing
- * and dispatch; where all are large, their blocking for the outer caches pays. */
-static bool is_for_library(const Kernels *table, int m, int n, int k)
+/* Who computes a product of these sizes; NULL: the kernels. */
+static const MatmulLibrary *library_for(const Kernels *table, int m, int n, int k)
 {
     int least = table->library_size_min;
-    return library && m >= least && n >= least && k >= least;
+    return m >= least && n >= least && k >= least ? large_library : NULL;
 }
 
-void matmul_nt(int m, int n, int k, const float *x, int ldx, const float *w, int ldw, float *y,
-               int ldy)
+void matmul_forward(int batch, int in, int out, const float *x, int ldx, const float *w,
+                    const float *bias, bool relu, float *y)
 {
     const Kernels *table = kernels();
-    KernelsMatmul *nt = is_for_library(table, m, n, k) ? library->nt : table->matmul_nt;
-    nt(m, n, k, x, ldx, w, ldw, y, ldy);
+    const MatmulLibrary *library = library_for(table, batch, out, in);
+    if (library && library->nn(batch, out, in, x, ldx, w, out, false, y, out))
+        table->add_bias(batch, out, relu, bias, y);
+    else
+        table->forward(batch, in, out, x, ldx, w, bias, relu, y);
 }
 
-void matmul_nn(int m, int n, int k, const float *dy, int lddy, const float *w, int ldw, float *dx,
-               int lddx)
+void matmul_grad_input(int batch, int in, int out, const float *dz, const float *w_t,
+                       const float *y, float *dx)
 {
     const Kernels *table = kernels();
-    KernelsMatmul *nn = is_for_library(table, m, n, k) ? library->nn : table->matmul_nn;
-    nn(m, n, k, dy, lddy, w, ldw, dx, lddx);
+    const MatmulLibrary *library = library_for(table, batch, in, out);
+    if (!library || !library->nn(batch, in, out, dz, out, w_t, in, false, dx, in))
+        table->grad_input(batch, in, out, dz, w_t, y, dx);
+    else if (y)
+        table->gate((size_t)batch * (size_t)in, y, dx);
 }
 
-void matmul_tn(int m, int n, int k, const float *dy, int lddy, const float *x, int ldx, float *dw,
-               int lddw)
+void matmul_grad_columns(int batch, int columns, int out, const float *dz, const float *w,
+                         float *dx)
+{
+    kernels()->grad_columns(batch, columns, out, dz, w, dx);
+}
+
+void matmul_grad_weight(int batch, int in, int out, const float *x, int ldx, const float *dz,
+                        bool add, float *dw)
 {
     const Kernels *table = kernels();
-    KernelsMatmul *tn = is_for_library(table, m, n, k) ? library->tn : table->matmul_tn;
-    tn(m, n, k, dy, lddy, x, ldx, dw, lddw);
+    const MatmulLibrary *library = library_for(table, in, out, batch);
+    if (!library || !library->tn(in, out, batch, x, ldx, dz, out, add, dw, out))
+        table->grad_weight(batch, in, out, x, ldx, dz, add, dw);
 }

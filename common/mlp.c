@@ -85,23 +85,32 @@ const float *mlp_forward(const Mlp *mlp, const float *params, const float *x, in
                          float *activations)
 {
     CHECK(mlp->num_layers >= 1 && ldx >= mlp->size[0]);
-    const Kernels *table = kernels();
     float *y = NULL;
     for (int l = 0; l < mlp->num_layers; l++) {
         int in = mlp->size[l];
         int out = mlp->size[l + 1];
-        const float *bias = params + mlp_bias_offset(mlp, l);
+        bool relu = l < mlp->num_layers - 1;
         y = activations + mlp_activation_offset(mlp, l, batch);
-        matmul_nt(batch, out, in, x, ldx, params + mlp_weight_offset(mlp, l), in, y, out);
-        if (l < mlp->num_layers - 1)
-            table->add_bias_relu(batch, out, bias, y);
-        else
-            table->add_bias(batch, out, bias, y);
+        matmul_forward(batch, in, out, x, ldx, params + mlp_weight_offset(mlp, l),
+                       params + mlp_bias_offset(mlp, l), relu, y);
         x = y;
         ldx = out;
     }
     if (mlp->tanh_output)
-        for (size_t i = 0; i < (size_t)batch * (size_t)mlp_output_dim(mlp); i++)
-            y[i] = tanhf(y[i]);
+        kernels()->tanh((size_t)batch * (size_t)mlp_output_dim(mlp), y);
     return y;
+}
+
+void mlp_transpose_weights(const Mlp *mlp, const float *from, bool to_out_in, float *to)
+{
+    for (int l = 0; l < mlp->num_layers; l++) {
+        int in = mlp->size[l];
+        int out = mlp->size[l + 1];
+        int rows = to_out_in ? in : out;
+        int columns = to_out_in ? out : in;
+        size_t weights = mlp_weight_offset(mlp, l);
+        size_t biases = mlp_bias_offset(mlp, l);
+        kernels()->transpose(rows, columns, from + weights, columns, to + weights, rows);
+        memcpy(to + biases, from + biases, (size_t)out * sizeof *to);
+    }
 }

@@ -1,9 +1,10 @@
 /* A multilayer perceptron: its shape, the layout of its parameters, and the forward pass. Shared by
  * the learner's four networks and the actor's policy.
  *
- * y_l = f_l(W_l y_{l-1} + b_l), f = ReLU inside; the last layer is linear, or tanh for a policy.
- * A network's parameters are one block of floats: per layer W_l (out, in) row-major, then b_l
- * (out). Its target, gradient and Adam moments are blocks of the same length. The shape is a plain
+ * y_l = f_l(y_{l-1} W_l + b_l), f = ReLU inside; the last layer is linear, or tanh for a policy.
+ * A network's parameters are one block of floats: per layer W_l (in, out) row-major, then b_l
+ * (out). So a forward pass and a weight gradient read whole rows and nothing is transposed for
+ * them. Its target, gradient and Adam moments are blocks of the same length. The shape is a plain
  * value, never changed after mlp_shape(); any thread may use it. */
 #ifndef POLYAK_COMMON_MLP_H
 #define POLYAK_COMMON_MLP_H
@@ -49,5 +50,9 @@ size_t mlp_activation_offset(const Mlp *mlp, int layer, int batch);
  * (mlp_num_activations) and returns a pointer to its last part, the output (batch, output_dim). */
 const float *mlp_forward(const Mlp *mlp, const float *params, const float *x, int ldx, int batch,
                          float *activations);
+
+/* Copies a block of parameters with every weight matrix transposed: from the layout above to W_l
+ * (out, in), which files and other frameworks have, or back. The two blocks do not overlap. */
+void mlp_transpose_weights(const Mlp *mlp, const float *from, bool to_out_in, float *to);
 
 #endif

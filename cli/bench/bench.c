@@ -45,7 +45,14 @@ void bench_report_setting(BenchReport *report, const char *key, int64_t value)
 {
     json_object_set_new(report->json, key, json_integer(value));
     if (!report->as_json)
-        printf("  %-22s %lld\n", key, (long long)value);
+        printf("  %-24s %lld\n", key, (long long)value);
+}
+
+void bench_report_text(BenchReport *report, const char *key, const char *value)
+{
+    json_object_set_new(report->json, key, json_string(value));
+    if (!report->as_json)
+        printf("  %-24s %s\n", key, value);
 }
 
 void bench_report_figure(BenchReport *report, const char *key, const char *unit,
@@ -62,7 +69,7 @@ void bench_report_figure(BenchReport *report, const char *key, const char *unit,
     snprintf(name, sizeof name, "%s_max", key);
     json_object_set_new(report->json, name, report_real(most));
     if (!report->as_json)
-        printf("  %-22s %.4g %s  (%.4g to %.4g)\n", key, median, unit, least, most);
+        printf("  %-24s %.4g %s  (%.4g to %.4g)\n", key, median, unit, least, most);
 }
 
 int bench_report_end(BenchReport *report, Err *err)

@@ -36,6 +36,7 @@ typedef struct BenchReport {
 void bench_report_begin(BenchReport *report, const Config *config, const char *name,
                         const char *measured);
 void bench_report_setting(BenchReport *report, const char *key, int64_t value);
+void bench_report_text(BenchReport *report, const char *key, const char *value);
 
 /* The JSON keys are `key` (median), key_min and key_max. */
 void bench_report_figure(BenchReport *report, const char *key, const char *unit,

@@ -5,11 +5,12 @@
 #include "common/clock.h"
 #include "common/cpu.h"
 #include "common/fpu.h"
+#include "common/kernels.h"
 #include "common/rng.h"
 #include "learner/agent/ddpg.h"
-#include "learner/agent/openblas.h"
+#include "learner/agent/team.h"
 
-enum { NUM_BATCHES = 8, WARMUP_UPDATES = 20 };
+enum { NUM_BATCHES = 8, UPDATES_MIN = 5 };
 
 static void fill_batch(Batch *batch, Rng *rng)
 {
@@ -49,24 +50,113 @@ static double update_flops(const Mlp *actor, const Mlp *critic, int obs_dim, int
     return 2.0 * batch * (targets + critic_step + actor_step);
 }
 
-static int measure(Ddpg *ddpg, Batch *batches, double seconds, BenchFigure *ms, Err *err)
+/* --- The peak ----------------------------------------------------------------------------------
+ */
+
+typedef struct Peak {
+    size_t rounds;
+    float sum[TEAM_WORKERS_MAX]; /* what the workers computed: kept, so that it is computed */
+} Peak;
+
+static void peak_rounds(void *arg, int worker, int workers)
+{
+    (void)workers;
+    Peak *peak = arg;
+    peak->sum[worker] = kernels()->peak(peak->rounds, 0.75F);
+}
+
+/* GFLOP/s of multiply-adds on all threads of a team, for about `seconds`. */
+static double measure_peak(Team *team, int threads, double seconds)
+{
+    static Peak peak;
+    peak.rounds = 1 << 16;
+    double flops =
+        2.0 * KERNELS_PEAK_CHAINS * kernels()->peak_lanes * (double)peak.rounds * threads;
+    int64_t began_ns = clock_ns(), now_ns;
+    double done = 0;
+    do {
+        team_run(team, peak_rounds, &peak);
+        done += flops;
+        now_ns = clock_ns();
+    } while ((double)(now_ns - began_ns) < seconds * 1e9);
+    return done / (double)(now_ns - began_ns);
+}
+
+/* --- The update --------------------------------------------------------------------------------
+ */
+
+/* An agent, a team like its own for the peak, and what was measured of them. */
+typedef struct Subject {
+    int threads;
+    Ddpg *ddpg;
+    Team *team;
+    BenchFigure us;
+    BenchFigure gflops;
+    BenchFigure peak_gflops;
+    BenchFigure fraction_of_peak;
+} Subject;
+
+static int subject_new(Subject *subject, const DdpgConfig *shape, int threads, Err *err)
+{
+    DdpgConfig config = *shape;
+    config.threads = threads;
+    subject->threads = threads;
+    int code = ddpg_new(&config, &subject->ddpg, err);
+    return code ? code : team_new(threads, &subject->team, err);
+}
+
+static void subject_destroy(Subject *subject)
+{
+    ddpg_destroy(&subject->ddpg);
+    team_destroy(&subject->team);
+}
+
+static int run_updates(Subject *subject, Batch *batches, double seconds, double *us)
 {
     DdpgStats stats;
-    int code = 0;
-    uint64_t n = 0;
-    for (int i = 0; i < WARMUP_UPDATES && !code; i++)
-        code = ddpg_update(ddpg, &batches[n++ % NUM_BATCHES], &stats);
-    for (int repeat = 0; repeat < BENCH_REPEATS; repeat++) {
-        int64_t began_ns = clock_ns(), now_ns = began_ns;
-        int64_t end_ns = began_ns + (int64_t)(seconds * 1e9 / BENCH_REPEATS);
-        uint64_t updates = 0;
-        while (!code && (now_ns < end_ns || updates == 0)) {
-            code = ddpg_update(ddpg, &batches[n++ % NUM_BATCHES], &stats);
-            updates++;
-            now_ns = clock_ns();
-        }
-        ms->value[repeat] = (double)(now_ns - began_ns) / 1e6 / (double)updates;
+    int64_t began_ns = clock_ns(), now_ns = began_ns;
+    uint64_t updates = 0;
+    while ((double)(now_ns - began_ns) < seconds * 1e9 || updates < UPDATES_MIN) {
+        int code = ddpg_update(subject->ddpg, &batches[updates % NUM_BATCHES], &stats);
+        if (code)
+            return code;
+        updates++;
+        now_ns = clock_ns();
     }
+    *us = (double)(now_ns - began_ns) / 1e3 / (double)updates;
+    return 0;
+}
+
+/* The peak is taken before and after the updates of a repeat: the machine's clock and its other
+ * users change from one moment to the next. */
+static int measure_repeat(Subject *subject, Batch *batches, double seconds, int repeat)
+{
+    const DdpgState *state = ddpg_state(subject->ddpg);
+    double flops =
+        update_flops(&state->actor.mlp, &state->critic.mlp, batches->obs_dim, batches->rows);
+    double before = measure_peak(subject->team, subject->threads, seconds / 8);
+    double us = 0;
+    int code = run_updates(subject, batches, seconds * 3 / 4, &us);
+    double after = measure_peak(subject->team, subject->threads, seconds / 8);
+    subject->us.value[repeat] = us;
+    subject->gflops.value[repeat] = flops / us / 1e3;
+    subject->peak_gflops.value[repeat] = before > after ? before : after;
+    subject->fraction_of_peak.value[repeat] =
+        subject->gflops.value[repeat] / subject->peak_gflops.value[repeat];
+    return code;
+}
+
+/* The subjects take turns. */
+static int measure(Subject *subjects, int num_subjects, Batch *batches, double seconds, Err *err)
+{
+    double us = 0;
+    int code = 0;
+    for (int i = 0; i < num_subjects && !code; i++)
+        code = run_updates(&subjects[i], batches, 0, &us);
+    for (int repeat = 0; repeat < BENCH_REPEATS; repeat++)
+        for (int i = 0; i < num_subjects && !code; i++)
+            code = measure_repeat(&subjects[i], batches, seconds / BENCH_REPEATS / num_subjects,
+                                  repeat);
     return code ? err_set(err, code, "an update on random numbers diverged") : 0;
 }
 
@@ -82,20 +172,32 @@ static int make_batches(const Config *config, Batch *batches, Err *err)
     return 0;
 }
 
-static int report(const Config *config, int threads, const DdpgState *state, const BenchFigure *ms,
-                  Err *err)
+/* What more threads gain, beside what the peak gains from them. */
+static void report_scaling(BenchReport *out, const Subject *one, const Subject *all)
 {
-    double flops = update_flops(&state->actor.mlp, &state->critic.mlp, (int)config->obs_dim,
-                                (int)config->batch);
-    BenchFigure rate, gflops;
+    BenchFigure speedup, peak_speedup, share;
     for (int i = 0; i < BENCH_REPEATS; i++) {
-        rate.value[i] = 1000 / ms->value[i];
-        gflops.value[i] = flops / ms->value[i] / 1e6;
+        speedup.value[i] = one->us.value[i] / all->us.value[i];
+        peak_speedup.value[i] = all->peak_gflops.value[i] / one->peak_gflops.value[i];
+        share.value[i] = speedup.value[i] / peak_speedup.value[i];
     }
+    bench_report_figure(out, "us_per_update_one_thread", "us", &one->us);
+    bench_report_figure(out, "speedup", "times one thread", &speedup);
+    bench_report_figure(out, "peak_speedup", "times one thread", &peak_speedup);
+    bench_report_figure(out, "speedup_of_peak_speedup", "", &share);
+}
+
+static int report(const Config *config, const Subject *subjects, int num_subjects, Err *err)
+{
+    const Subject *all = &subjects[0];
+    BenchFigure rate;
+    for (int i = 0; i < BENCH_REPEATS; i++)
+        rate.value[i] = 1e6 / all->us.value[i];
     BenchReport out;
     bench_report_begin(&out, config, "update",
                        "whole DDPG updates on prepared batches of random numbers; drawing batches "
-                       "is not in it. GFLOP/s counts the matrix products that an update needs");
+                       "is not in it. GFLOP/s counts the matrix products that an update needs; the "
+                       "peak is multiply-adds in registers, on as many threads, in the same run");
     bench_report_setting(&out, "obs_dim", config->obs_dim);
     bench_report_setting(&out, "act_dim", config->act_dim);
     bench_report_setting(&out, "batch", config->batch);
@@ -104,10 +206,15 @@ static int report(const Config *config, int threads, const DdpgState *state, con
         snprintf(key, sizeof key, "hidden_%d", i + 1);
         bench_report_setting(&out, key, config->hidden.size[i]);
     }
-    bench_report_setting(&out, "threads", threads);
-    bench_report_figure(&out, "ms_per_update", "ms", ms);
+    bench_report_setting(&out, "threads", all->threads);
+    bench_report_text(&out, "isa", kernels()->isa);
+    bench_report_figure(&out, "us_per_update", "us", &all->us);
     bench_report_figure(&out, "updates_per_s", "1/s", &rate);
-    bench_report_figure(&out, "gflop_per_s", "GFLOP/s", &gflops);
+    bench_report_figure(&out, "gflops", "GFLOP/s", &all->gflops);
+    bench_report_figure(&out, "peak_gflops", "GFLOP/s", &all->peak_gflops);
+    bench_report_figure(&out, "fraction_of_peak", "", &all->fraction_of_peak);
+    if (num_subjects > 1)
+        report_scaling(&out, &subjects[1], all);
     return bench_report_end(&out, err);
 }
 
@@ -124,26 +231,27 @@ int bench_update(const Config *config, Err *err)
         .actor_lr = config->actor_lr,
         .critic_lr = config->critic_lr,
         .critic_weight_decay = config->critic_weight_decay,
-        .threads = config->threads > 0 ? (int)config->threads : cpu_usable_count(),
         .seed = (uint64_t)config->seed,
     };
     for (int i = 0; i < config->hidden.count; i++)
         shape.hidden[i] = config->hidden.size[i];
-    Ddpg *ddpg = NULL;
+    int threads = config->threads > 0 ? (int)config->threads : cpu_usable_count();
+    int num_subjects = threads > 1 ? 2 : 1;
+    static Subject subjects[2]; /* with all threads, and with one */
     Batch batches[NUM_BATCHES] = {0};
-    BenchFigure ms;
     fpu_flush_denormals();
-    int code = openblas_install(err);
-    if (!code)
-        code = ddpg_new(&shape, &ddpg, err);
+    int code = subject_new(&subjects[0], &shape, threads, err);
+    if (!code && num_subjects > 1)
+        code = subject_new(&subjects[1], &shape, 1, err);
     if (!code)
         code = make_batches(config, batches, err);
     if (!code)
-        code = measure(ddpg, batches, config->seconds, &ms, err);
+        code = measure(subjects, num_subjects, batches, config->seconds, err);
     if (!code)
-        code = report(config, shape.threads, ddpg_state(ddpg), &ms, err);
+        code = report(config, subjects, num_subjects, err);
     for (int i = 0; i < NUM_BATCHES; i++)
         batch_destroy(&batches[i]);
-    ddpg_destroy(&ddpg);
+    for (int i = 0; i < num_subjects; i++)
+        subject_destroy(&subjects[i]);
     return code;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/kernels.h"
 #include "common/safetensors.h"
 #include "learner/agent/checkpoint_meta.h"
 
@@ -64,12 +65,32 @@ static void layer_tensors(const Block *block, int layer, Tensor tensors[2])
 
 /* --- Writing ------------------------------------------------------------------------------ */
 
+/* Files have weights as (out, in), as PyTorch does. Points the blocks to such copies, which lie in
+ * the returned memory; NULL when there is none. */
+static float *turn_blocks(Block blocks[NUM_BLOCKS])
+{
+    size_t total = 0;
+    for (int i = 0; i < NUM_BLOCKS; i++)
+        total += mlp_num_params(blocks[i].mlp);
+    float *turned = malloc(total * sizeof *turned);
+    float *next = turned;
+    for (int i = 0; turned && i < NUM_BLOCKS; i++) {
+        mlp_transpose_weights(blocks[i].mlp, blocks[i].params, true, next);
+        blocks[i].params = next;
+        next += mlp_num_params(blocks[i].mlp);
+    }
+    return turned;
+}
+
 int checkpoint_write(const char *path, const DdpgState *ddpg, const RunState *run, Err *err)
 {
     Block blocks[NUM_BLOCKS];
     Tensor tensors[TENSORS_MAX];
     int num_tensors = 0;
     ddpg_blocks(ddpg, blocks);
+    float *turned = turn_blocks(blocks);
+    if (!turned)
+        return err_set(err, ERR_NOMEM, "not enough memory to write %s", path);
     for (int i = 0; i < NUM_BLOCKS; i++) {
         for (int layer = 0; layer < blocks[i].mlp->num_layers; layer++) {
             layer_tensors(&blocks[i], layer, &tensors[num_tensors]);
@@ -78,7 +99,9 @@ int checkpoint_write(const char *path, const DdpgState *ddpg, const RunState *ru
     }
     CheckpointMeta meta;
     checkpoint_meta_put(&meta, run, ddpg->updates);
-    return safetensors_write(path, tensors, num_tensors, meta.text, meta.count, err);
+    int code = safetensors_write(path, tensors, num_tensors, meta.text, meta.count, err);
+    free(turned);
+    return code;
 }
 
 /* --- Reading ------------------------------------------------------------------------------ */
@@ -145,11 +168,11 @@ static int check_block(const char *path, const SafetensorsFile *file, const char
     return ERR_OK;
 }
 
-static void copy_tensor(const SafetensorsFile *file, const char *name, float *to, size_t count)
+static const float *tensor_data(const SafetensorsFile *file, const char *name)
 {
     const Tensor *tensor = safetensors_find(file, name);
     CHECK(tensor); /* check_block() has seen it */
-    memcpy(to, tensor->data, count * sizeof *to);
+    return tensor->data;
 }
 
 /* Copies a block that check_block() has found whole. */
@@ -158,12 +181,14 @@ static void copy_block(const SafetensorsFile *file, const Block *block)
     const Mlp *mlp = block->mlp;
     for (int layer = 0; layer < mlp->num_layers; layer++) {
         char name[TENSOR_NAME_MAX + 1];
-        size_t in = (size_t)mlp->size[layer];
-        size_t out = (size_t)mlp->size[layer + 1];
+        int in = mlp->size[layer];
+        int out = mlp->size[layer + 1];
         weight_name(name, block->name, layer);
-        copy_tensor(file, name, block->params + mlp_weight_offset(mlp, layer), out * in);
+        kernels()->transpose(out, in, tensor_data(file, name), in,
+                             block->params + mlp_weight_offset(mlp, layer), out);
         bias_name(name, block->name, layer);
-        copy_tensor(file, name, block->params + mlp_bias_offset(mlp, layer), out);
+        memcpy(block->params + mlp_bias_offset(mlp, layer), tensor_data(file, name),
+               (size_t)out * sizeof *block->params);
     }
 }
 
@@ -253,6 +278,8 @@ int checkpoint_read(const char *path, DdpgState *ddpg, RunState *run, Err *err)
         ddpg_blocks(ddpg, blocks);
         for (int i = 0; i < NUM_BLOCKS; i++)
             copy_block(checkpoint.file, &blocks[i]);
+        network_params_changed(&ddpg->actor);
+        network_params_changed(&ddpg->critic);
         ddpg->updates = checkpoint.adam_steps;
         *run = checkpoint.run;
     }

@@ -11,6 +11,7 @@
 #include "common/err.h"
 #include "common/mlp.h"
 #include "learner/agent/batch.h"
+#include "learner/agent/network.h"
 
 typedef struct DdpgConfig {
     int obs_dim;
@@ -27,16 +28,6 @@ typedef struct DdpgConfig {
     int threads;      /* of the team, >= 1 */
     uint64_t seed;    /* of the first parameters */
 } DdpgConfig;
-
-/* One network with its optimizer: blocks of mlp_num_params() floats each. */
-typedef struct DdpgNetwork {
-    Mlp mlp;
-    size_t num_params;
-    float *params;
-    float *target;
-    float *adam_m;
-    float *adam_v;
-} DdpgNetwork;
 
 typedef struct DdpgState {
     DdpgNetwork actor;  /* obs -> action, tanh */
@@ -61,10 +52,10 @@ void ddpg_destroy(Ddpg **ddpg);
 
 DdpgState *ddpg_state(Ddpg *ddpg);
 
-/* One update: critic step, actor step through the updated critic, soft copy of both targets.
- * `batch` has config.batch rows; the a' part of next_obs_action is overwritten. ERR_DIVERGED when a
- * loss or a gradient norm is not finite: the network whose step it was, and what follows it, are
- * left as they were. */
+/* One update: critic step, then actor step through the updated critic; the target of each network
+ * takes its soft copy in the pass of its step. `batch` has config.batch rows; its actions are
+ * overwritten: mu'(s') behind s', mu(s) in the place of a. ERR_DIVERGED when a loss or a gradient
+ * norm is not finite: the network whose step it was, and what follows it, are left as they were. */
 int ddpg_update(Ddpg *ddpg, Batch *batch, DdpgStats *stats);
 
 #endif

@@ -5,25 +5,23 @@
 
 #include "common/matmul.h"
 
-static void sgemm_nt(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-                     float *c, int ldc)
+static bool sgemm_nn(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
+                     bool add, float *c, int ldc)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1, a, lda, b, ldb,
+                add ? 1.0F : 0.0F, c, ldc);
+    return true;
 }
 
-static void sgemm_nn(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-                     float *c, int ldc)
+static bool sgemm_tn(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
+                     bool add, float *c, int ldc)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, m, n, k, 1, a, lda, b, ldb,
+                add ? 1.0F : 0.0F, c, ldc);
+    return true;
 }
 
-static void sgemm_tn(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-                     float *c, int ldc)
-{
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
-}
-
-static const MatmulLibrary openblas = {.nt = sgemm_nt, .nn = sgemm_nn, .tn = sgemm_tn};
+static const MatmulLibrary openblas = {.name = "openblas", .nn = sgemm_nn, .tn = sgemm_tn};
 
 static pthread_once_t installed_once = PTHREAD_ONCE_INIT;
 static int num_threads;
@@ -33,7 +31,7 @@ static void install(void)
     openblas_set_num_threads(1);
     num_threads = openblas_get_num_threads();
     if (num_threads == 1)
-        matmul_use_library(&openblas);
+        matmul_use_libraries(NULL, &openblas);
 }
 
 int openblas_install(Err *err)

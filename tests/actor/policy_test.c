@@ -110,7 +110,7 @@ static void test_weights_are_copied(void **state)
     assert_memory_equal(policy_act(&policy, obs, 1), before, sizeof before);
 }
 
-/* tanh(W2 relu(W1 relu(W0 x + b0) + b1) + b2), in double. */
+/* tanh(relu(relu(x W0 + b0) W1 + b1) W2 + b2), in double. */
 static void forward(const Weights *weights, const float *obs, double *action)
 {
     double x[2][64];
@@ -123,7 +123,7 @@ static void forward(const Weights *weights, const float *obs, double *action)
         for (int o = 0; o < mlp->size[l + 1]; o++) {
             double y = (double)b[o];
             for (int i = 0; i < mlp->size[l]; i++)
-                y += (double)w[o * mlp->size[l] + i] * x[l % 2][i];
+                y += (double)w[i * mlp->size[l + 1] + o] * x[l % 2][i];
             x[(l + 1) % 2][o] = l + 1 < mlp->num_layers ? fmax(y, 0) : tanh(y);
         }
     }

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "common/kernels.h"
 #include "common/rng.h"
 
-enum { NUM_MAX = 5000, GUARD = 7 };
+enum { NUM_MAX = 5000, NUM_BLOCKS = 4, GUARD = 7 };
 
 static const char *const isas[] = {"sse2", "avx2", "avx512", "generic"};
 static const size_t lengths[] = {0, 1, 3, 15, 16, 17, 31, 63, 64, 65, 127, 1000, 2049, 4999};
@@ -111,8 +112,8 @@ static void test_bias_and_relu_are_as_written(void **state)
             fill(y, n + GUARD);
             memcpy(plain, y, sizeof y);
             memcpy(relu, y, sizeof y);
-            table->add_bias(rows, width, bias, plain);
-            table->add_bias_relu(rows, width, bias, relu);
+            table->add_bias(rows, width, false, bias, plain);
+            table->add_bias(rows, width, true, bias, relu);
             for (size_t i = 0; i < n; i++) {
                 float z = y[i] + bias[i % (size_t)width];
                 assert_true(plain[i] == z);
@@ -139,7 +140,7 @@ static void test_a_gradient_passes_where_the_relu_is_on(void **state)
                 y[i] = y[i] > 0 ? y[i] : 0;
             fill(before, NUM_MAX);
             memcpy(dy, before, sizeof dy);
-            table->relu_backward(n, y, dy);
+            table->gate(n, y, dy);
             for (size_t i = 0; i < NUM_MAX; i++)
                 assert_true(dy[i] == (i >= n || y[i] > 0 ? before[i] : 0));
         }
@@ -173,9 +174,10 @@ static void test_sums_are_right_to_rounding(void **state)
             fill(x, (size_t)rows * (size_t)width);
             for (int j = 0; j < width + GUARD; j++)
                 sums[j] = 77;
-            table->column_sums(rows, width, x, sums);
+            bool add = width % 3 == 0;
+            table->column_sums(rows, width, add, x, sums);
             for (int j = 0; j < width; j++) {
-                double sum = 0;
+                double sum = add ? 77 : 0;
                 for (int i = 0; i < rows; i++)
                     sum += (double)x[i * width + j];
                 assert_near(sums[j], sum, 1e-5);
@@ -186,12 +188,12 @@ static void test_sums_are_right_to_rounding(void **state)
     }
 }
 
-static void test_adam_and_soft_copy_follow_their_formulas(void **state)
+static void test_a_step_of_adam_and_its_soft_copy_follow_their_formulas(void **state)
 {
     (void)state;
     static float grad[NUM_MAX];
-    static float block[3][NUM_MAX]; /* params, m, v */
-    static float before[3][NUM_MAX];
+    static float block[NUM_BLOCKS][NUM_MAX]; /* params, m, v, target */
+    static float before[NUM_BLOCKS][NUM_MAX];
     const KernelsAdam adam = {.beta1 = 0.9F,
                               .beta2 = 0.999F,
                               .rest1 = 0.1F,
@@ -199,37 +201,80 @@ static void test_adam_and_soft_copy_follow_their_formulas(void **state)
                               .step_size = 0.01F,
                               .root_scale = 3.0F,
                               .epsilon = 1e-8F,
-                              .grad_scale = 0.5F};
+                              .grad_scale = 0.5F,
+                              .tau = 0.125F};
     FOR_EACH_TABLE(table)
     {
         for (int l = 0; l < NUM_LENGTHS; l++) {
             size_t n = lengths[l];
             fill(grad, NUM_MAX);
-            for (int b = 0; b < 3; b++)
+            for (int b = 0; b < NUM_BLOCKS; b++)
                 fill(before[b], NUM_MAX);
             for (size_t i = 0; i < NUM_MAX; i++)
                 before[2][i] = fabsf(before[2][i]);
             memcpy(block, before, sizeof block);
-            table->adam_step(n, &adam, 0.25F, grad, block[0], block[1], block[2]);
+            table->adam_step(n, &adam, 0.25F, grad, block[0], block[1], block[2], block[3]);
             for (size_t i = 0; i < n; i++) {
                 double g = 0.5 * (double)grad[i] + 0.25 * (double)before[0][i];
                 double m = 0.9 * (double)before[1][i] + 0.1 * g;
                 double v = 0.999 * (double)before[2][i] + 0.001 * g * g;
                 assert_near(block[1][i], m, 1e-6);
                 assert_near(block[2][i], v, 1e-6);
-                assert_near(block[0][i], (double)before[0][i] - 0.01 * m / (3 * sqrt(v) + 1e-8),
-                            1e-5);
+                double params = (double)before[0][i] - 0.01 * m / (3 * sqrt(v) + 1e-8);
+                assert_near(block[0][i], params, 1e-5);
+                assert_near(block[3][i], 0.125 * params + 0.875 * (double)before[3][i], 1e-5);
             }
-            for (int b = 0; b < 3; b++)
+            for (int b = 0; b < NUM_BLOCKS; b++)
                 assert_memory_equal(block[b] + n, before[b] + n, (NUM_MAX - n) * sizeof(float));
+        }
+    }
+}
 
-            memcpy(block[0], before[0], sizeof block[0]);
-            table->soft_copy(n, 0.125F, before[1], block[0]);
-            for (size_t i = 0; i < NUM_MAX; i++) {
-                double tau = i < n ? 0.125 : 0;
-                assert_near(block[0][i],
-                            tau * (double)before[1][i] + (1 - tau) * (double)before[0][i], 1e-6);
+static void test_tanh_is_right_to_a_few_units_and_never_beyond_one(void **state)
+{
+    (void)state;
+    static float y[NUM_MAX];
+    FOR_EACH_TABLE(table)
+    {
+        for (double range = 1e-6; range < 1e9; range *= 10)
+            for (int part = 0; part < 4; part++) {
+                float x[NUM_MAX];
+                for (int i = 0; i < NUM_MAX; i++)
+                    y[i] = x[i] = (float)(range * (2 * rng_uniform(&rng) - 1));
+                table->tanh(NUM_MAX, y);
+                for (int i = 0; i < NUM_MAX; i++) {
+                    double exact = tanh((double)x[i]);
+                    assert_true(fabsf(y[i]) <= 1);
+                    assert_true(fabs((double)y[i] - exact) <= 8 * 0x1p-24 * fabs(exact) * 2);
+                }
             }
+        float ends[] = {INFINITY, -INFINITY, 0.0F, -0.0F};
+        table->tanh(4, ends);
+        assert_true(ends[0] == 1 && ends[1] == -1 && ends[2] == 0 && ends[3] == 0);
+        assert_true(signbit(ends[3]) != 0);
+    }
+}
+
+static void test_transposing_moves_every_element_to_its_place(void **state)
+{
+    (void)state;
+    static float to[NUM_MAX];
+    FOR_EACH_TABLE(table)
+    for (int i = 0; i < 200; i++) {
+        int rows = 1 + (int)rng_below(&rng, 40);
+        int columns = 1 + (int)rng_below(&rng, 40);
+        int ld_from = columns + (int)rng_below(&rng, 4);
+        int ld_to = rows + (int)rng_below(&rng, 4);
+        static float from[NUM_MAX];
+        fill(from, NUM_MAX);
+        for (int j = 0; j < NUM_MAX; j++)
+            to[j] = 77;
+        table->transpose(rows, columns, from, ld_from, to, ld_to);
+        for (int j = 0; j < NUM_MAX; j++) {
+            int column = j / ld_to;
+            int row = j % ld_to;
+            bool inside = row < rows && column < columns;
+            assert_true(to[j] == (inside ? from[row * ld_from + column] : 77));
         }
     }
 }
@@ -237,7 +282,8 @@ static void test_adam_and_soft_copy_follow_their_formulas(void **state)
 static void test_nan_and_infinity_come_through(void **state)
 {
     (void)state;
-    const KernelsAdam adam = {.beta1 = 0.9F, .rest1 = 0.1F, .grad_scale = 1, .root_scale = 1};
+    const KernelsAdam adam = {
+        .beta1 = 0.9F, .rest1 = 0.1F, .grad_scale = 1, .root_scale = 1, .tau = 0.5F};
     FOR_EACH_TABLE(table)
     {
         for (size_t at = 0; at < 100; at++) {
@@ -245,17 +291,20 @@ static void test_nan_and_infinity_come_through(void **state)
             float bias[100] = {0};
             float m[100] = {0};
             float v[100] = {0};
+            float target[100] = {0};
             float sums[1];
             y[at] = NAN;
-            table->add_bias_relu(1, 100, bias, y);
+            table->add_bias(1, 100, true, bias, y);
             assert_true(isnan(y[at]));
             assert_true(isnan(table->sum_squares(100, y)));
-            table->column_sums(100, 1, y, sums);
+            table->column_sums(100, 1, false, y, sums);
             assert_true(isnan(sums[0]));
-            table->adam_step(100, &adam, 0, y, bias, m, v);
-            assert_true(isnan(bias[at]) && isnan(m[at]));
-            table->soft_copy(100, 0.5F, y, v);
-            assert_true(isnan(v[at]));
+            table->adam_step(100, &adam, 0, y, bias, m, v, target);
+            assert_true(isnan(bias[at]) && isnan(m[at]) && isnan(target[at]));
+            float bent[100] = {0};
+            bent[at] = NAN;
+            table->tanh(100, bent);
+            assert_true(isnan(bent[at]) && bent[(at + 1) % 100] == 0);
             y[at] = INFINITY;
             assert_true(isinf(table->sum_squares(100, y)));
             y[at] = 2e19F; /* its square is not a float */
@@ -278,7 +327,9 @@ int main(void)
         cmocka_unit_test(test_bias_and_relu_are_as_written),
         cmocka_unit_test(test_a_gradient_passes_where_the_relu_is_on),
         cmocka_unit_test(test_sums_are_right_to_rounding),
-        cmocka_unit_test(test_adam_and_soft_copy_follow_their_formulas),
+        cmocka_unit_test(test_a_step_of_adam_and_its_soft_copy_follow_their_formulas),
+        cmocka_unit_test(test_tanh_is_right_to_a_few_units_and_never_beyond_one),
+        cmocka_unit_test(test_transposing_moves_every_element_to_its_place),
         cmocka_unit_test(test_nan_and_infinity_come_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,7 @@ static inline void mlp_reference(const Mlp *mlp, const double *params, const dou
         for (int o = 0; o < out; o++) {
             double z = bias[o];
             for (int i = 0; i < in; i++)
-                z += weight[o * in + i] * y[l % 2][i];
+                z += weight[i * out + o] * y[l % 2][i];
             if (!last && margin)
                 *margin = fmin(*margin, fabs(z));
             double activated = z > 0 ? z : 0;

@@ -16,12 +16,7 @@ static inline void network_make(DdpgNetwork *network, int in, const int *hidden,
                                 int out, bool tanh_output)
 {
     assert_int_equal(mlp_shape(&network->mlp, in, hidden, num_hidden, out, tanh_output, NULL), 0);
-    network->num_params = mlp_num_params(&network->mlp);
-    float **blocks[] = {&network->params, &network->target, &network->adam_m, &network->adam_v};
-    for (int i = 0; i < 4; i++) {
-        *blocks[i] = calloc(network->num_params, sizeof(float));
-        assert_non_null(*blocks[i]);
-    }
+    assert_int_equal(network_new(network, NULL), 0);
 }
 
 static inline void network_fill(DdpgNetwork *network, Rng *rng)
@@ -31,6 +26,7 @@ static inline void network_fill(DdpgNetwork *network, Rng *rng)
         for (size_t j = 0; j < network->num_params; j++)
             blocks[i][j] = (float)rng_normal(rng);
     }
+    network_params_changed(network);
 }
 
 static inline bool network_equal(const DdpgNetwork *a, const DdpgNetwork *b)
@@ -38,15 +34,8 @@ static inline bool network_equal(const DdpgNetwork *a, const DdpgNetwork *b)
     size_t bytes = a->num_params * sizeof(float);
     return mlp_equal(&a->mlp, &b->mlp) && memcmp(a->params, b->params, bytes) == 0 &&
            memcmp(a->target, b->target, bytes) == 0 && memcmp(a->adam_m, b->adam_m, bytes) == 0 &&
-           memcmp(a->adam_v, b->adam_v, bytes) == 0;
-}
-
-static inline void network_destroy(DdpgNetwork *network)
-{
-    free(network->params);
-    free(network->target);
-    free(network->adam_m);
-    free(network->adam_v);
+           memcmp(a->adam_v, b->adam_v, bytes) == 0 &&
+           memcmp(a->transposed, b->transposed, bytes) == 0;
 }
 
 /* A state for obs_dim 3 and act_dim 2, all zeros. */

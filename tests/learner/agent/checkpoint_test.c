@@ -148,7 +148,11 @@ static void test_tensors_have_the_names_and_shapes_of_the_docs(void **state)
             assert_int_equal(tensor->dim[1], size[layer]);
     }
     const Tensor *weight = safetensors_find(file, "critic_adam_v.0.weight");
-    assert_memory_equal(weight->data, ddpg.critic.adam_v, 5 * 4 * sizeof(float));
+    for (int o = 0; o < 4; o++)
+        for (int i = 0; i < 5; i++)
+            assert_true(weight->data[o * 5 + i] == ddpg.critic.adam_v[i * 4 + o]);
+    const Tensor *bias = safetensors_find(file, "critic_adam_v.0.bias");
+    assert_memory_equal(bias->data, ddpg.critic.adam_v + 5 * 4, 4 * sizeof(float));
     safetensors_destroy(&file);
     ddpg_free(&ddpg);
 }

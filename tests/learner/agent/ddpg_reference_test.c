@@ -13,6 +13,8 @@
 
 #include "learner/agent/ddpg.h"
 
+enum { VALUES_MAX = 1 << 16 };
+
 static const double TOLERANCE = 1e-5;
 
 static json_t *get(const json_t *object, const char *key)
@@ -77,10 +79,13 @@ static void load(const json_t *object, const char *key, int rows, int count, int
                 (float)json_number_value(json_array_get(array, (size_t)(r * count + i)));
 }
 
+/* The vectors have weights as (out, in). */
 static void start_from(DdpgNetwork *network, const json_t *vectors, const char *key)
 {
-    load(vectors, key, 1, (int)network->num_params, 0, network->params);
+    load(vectors, key, 1, (int)network->num_params, 0, network->target);
+    mlp_transpose_weights(&network->mlp, network->target, false, network->params);
     memcpy(network->target, network->params, network->num_params * sizeof *network->params);
+    network_params_changed(network);
 }
 
 static void load_batch(const json_t *update, Batch *batch)
@@ -95,10 +100,14 @@ static void load_batch(const json_t *update, Batch *batch)
 
 /* Equal to TOLERANCE of each number, plus TOLERANCE of the block's root mean square for what nearly
  * cancels in float. */
-static void compare_block(const json_t *network, const char *key, const float *values, size_t n)
+static void compare_block(const json_t *network, const char *key, const Mlp *mlp,
+                          const float *block)
 {
+    static float values[VALUES_MAX];
     const json_t *array = get(network, key);
-    assert_int_equal(json_array_size(array), n);
+    size_t n = mlp_num_params(mlp);
+    assert_true(json_array_size(array) == n && n <= VALUES_MAX);
+    mlp_transpose_weights(mlp, block, true, values);
     double squares = 0;
     for (size_t i = 0; i < n; i++)
         squares += pow(json_number_value(json_array_get(array, i)), 2);
@@ -114,10 +123,10 @@ static void compare_block(const json_t *network, const char *key, const float *v
 static void compare_network(const json_t *update, const char *key, const DdpgNetwork *network)
 {
     const json_t *expected = get(update, key);
-    compare_block(expected, "params", network->params, network->num_params);
-    compare_block(expected, "target", network->target, network->num_params);
-    compare_block(expected, "adam_m", network->adam_m, network->num_params);
-    compare_block(expected, "adam_v", network->adam_v, network->num_params);
+    compare_block(expected, "params", &network->mlp, network->params);
+    compare_block(expected, "target", &network->mlp, network->target);
+    compare_block(expected, "adam_m", &network->mlp, network->adam_m);
+    compare_block(expected, "adam_v", &network->mlp, network->adam_v);
 }
 
 static void compare_stat(const json_t *update, const char *key, double value)

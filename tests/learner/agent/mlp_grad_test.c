@@ -26,6 +26,8 @@ typedef struct Case {
     Mlp critic;
     float actor_params[PARAMS_MAX];
     float critic_params[PARAMS_MAX];
+    float actor_transposed[PARAMS_MAX];
+    float critic_transposed[PARAMS_MAX];
     double actor_exact[PARAMS_MAX];
     double critic_exact[PARAMS_MAX];
     float obs_action[BATCH * WIDTH];
@@ -85,6 +87,8 @@ static void draw_case(Case *c, const int *hidden, int num_hidden)
     assert_int_equal(mlp_shape(&c->critic, WIDTH, hidden, num_hidden, 1, false, NULL), 0);
     fill_params(&c->actor, c->actor_params, c->actor_exact);
     fill_params(&c->critic, c->critic_params, c->critic_exact);
+    mlp_transpose_weights(&c->actor, c->actor_params, true, c->actor_transposed);
+    mlp_transpose_weights(&c->critic, c->critic_params, true, c->critic_transposed);
     for (int i = 0; i < BATCH * WIDTH; i++)
         c->obs_action[i] = (float)rng_normal(&rng);
     for (int i = 0; i < BATCH; i++)
@@ -146,9 +150,9 @@ static void check_case(const int *hidden, int num_hidden, double greatest[2])
         mlp_forward(&c->critic, c->critic_params, c->obs_action, WIDTH, BATCH, critic_activations);
     for (int r = 0; r < BATCH; r++)
         d_q[r] = 2 * (q[r] - c->y[r]) / BATCH;
-    MlpPass critic = {&c->critic, c->critic_params,  c->obs_action, WIDTH,
+    MlpPass critic = {&c->critic, c->critic_params,  c->critic_transposed, c->obs_action, WIDTH,
                       BATCH,      critic_activations};
-    mlp_grad_params(&critic, d_q, scratch, grad);
+    mlp_grad_params(&critic, d_q, scratch, false, grad);
     greatest[0] = fmax(greatest[0], check_gradient(c, critic_loss, c->critic_exact,
                                                    mlp_num_params(&c->critic), grad));
 
@@ -160,8 +164,9 @@ static void check_case(const int *hidden, int num_hidden, double greatest[2])
     }
     mlp_forward(&c->critic, c->critic_params, c->obs_action, WIDTH, BATCH, critic_activations);
     mlp_grad_input(&critic, d_q, scratch, OBS_DIM, d_action);
-    MlpPass actor = {&c->actor, c->actor_params, c->obs_action, WIDTH, BATCH, actor_activations};
-    mlp_grad_params(&actor, d_action, scratch, grad);
+    MlpPass actor = {&c->actor, c->actor_params, c->actor_transposed, c->obs_action,
+                     WIDTH,     BATCH,           actor_activations};
+    mlp_grad_params(&actor, d_action, scratch, false, grad);
     greatest[1] = fmax(greatest[1], check_gradient(c, actor_loss, c->actor_exact,
                                                    mlp_num_params(&c->actor), grad));
     free(actor_activations);
@@ -208,12 +213,40 @@ static void test_the_columns_asked_for_are_the_last_ones(void **state)
     mlp_forward(&c->critic, c->critic_params, c->obs_action, WIDTH, BATCH, activations);
     for (int r = 0; r < BATCH; r++)
         d_q[r] = 1;
-    MlpPass pass = {&c->critic, c->critic_params, c->obs_action, WIDTH, BATCH, activations};
+    MlpPass pass = {&c->critic, c->critic_params, c->critic_transposed, c->obs_action, WIDTH,
+                    BATCH,      activations};
     mlp_grad_input(&pass, d_q, scratch, 0, all);
     mlp_grad_input(&pass, d_q, scratch, WIDTH - 2, some);
     for (int r = 0; r < BATCH; r++)
         for (int j = 0; j < 2; j++)
             assert_true(fabsf(some[r * 2 + j] - all[r * WIDTH + WIDTH - 2 + j]) < 1e-6F);
+    free(c);
+}
+
+static void test_gradients_of_parts_of_a_batch_add_up(void **state)
+{
+    (void)state;
+    Case *c = make_case((int[]){33, 17}, 2);
+    float activations[BATCH * 51];
+    float scratch[2 * BATCH * 33];
+    float d_q[BATCH];
+    static float whole[PARAMS_MAX];
+    static float parts[PARAMS_MAX];
+    assert_true(mlp_num_activations(&c->critic, BATCH) <= BATCH * 51);
+    for (int r = 0; r < BATCH; r++)
+        d_q[r] = (float)rng_normal(&rng);
+    MlpPass pass = {&c->critic, c->critic_params, c->critic_transposed, c->obs_action, WIDTH,
+                    BATCH,      activations};
+    mlp_forward(&c->critic, c->critic_params, c->obs_action, WIDTH, BATCH, activations);
+    mlp_grad_params(&pass, d_q, scratch, false, whole);
+    for (int first = 0; first < BATCH; first += 4) {
+        pass.x = c->obs_action + (ptrdiff_t)first * WIDTH;
+        pass.batch = BATCH - first < 4 ? BATCH - first : 4;
+        mlp_forward(&c->critic, c->critic_params, pass.x, WIDTH, pass.batch, activations);
+        mlp_grad_params(&pass, d_q + first, scratch, first > 0, parts);
+    }
+    for (size_t i = 0; i < mlp_num_params(&c->critic); i++)
+        assert_true(fabsf(whole[i] - parts[i]) <= 1e-5F * (1 + fabsf(whole[i])));
     free(c);
 }
 
@@ -226,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients_agree_with_central_differences),
         cmocka_unit_test(test_gradients_of_a_single_layer_agree_too),
+        cmocka_unit_test(test_gradients_of_parts_of_a_batch_add_up),
         cmocka_unit_test(test_the_columns_asked_for_are_the_last_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

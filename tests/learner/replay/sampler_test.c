@@ -189,6 +189,7 @@ static double loss_of_one_step(SegmentEnd end)
     DdpgNetwork *critic = &ddpg_state(ddpg)->critic;
     memset(critic->params, 0, critic->num_params * sizeof(float));
     memset(critic->target, 0, critic->num_params * sizeof(float));
+    network_params_changed(critic);
     critic->target[critic->num_params - 1] = 10; /* the bias of the output */
 
     NumberedSegment numbered;
