@@ -32,15 +32,17 @@ typedef struct KernelsAdam {
 
 typedef struct Kernels {
     const char *isa; /* "sse2", "avx2", "avx512"; "generic" where the CPU is no x86-64 */
+    int lanes;       /* floats in a vector */
 
     /* What the CPU can do at most: `rounds` rounds of KERNELS_PEAK_CHAINS independent
-     * multiply-adds, each of peak_lanes floats, in registers alone. Returns their sum, so that none
+     * multiply-adds, each of `lanes` floats, in registers alone. Returns their sum, so that none
      * is left out. */
-    int peak_lanes;
     float (*peak)(size_t rounds, float factor);
 
-    /* Products whose three sizes all reach this are faster in a library (matmul.h). */
-    int library_size_min;
+    /* Up to so many weights a layer whose sizes fill whole vectors is faster in a library for small
+     * products, from so many on in one for large products (matmul.h). */
+    int small_weights_max;
+    int large_weights_min;
 
     /* The products of a dense layer y = f(x w + bias), w (in, out); matrices are row-major without
      * gaps but for x, whose row stride is ldx floats. batch may be 0.

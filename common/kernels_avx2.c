@@ -14,7 +14,9 @@ static inline __m256i first_lanes(int width)
 #define DOT_ROWS 3
 #define NARROW_MAX 4
 #define PACK_STRIDE_MIN 512
-#define LIBRARY_SIZE_MIN 512
+#define PACK_ROWS_MIN 48
+#define SMALL_WEIGHTS_MAX (64 * 1024)
+#define LARGE_WEIGHTS_MIN (512 * 512)
 #define KERNELS_LOAD_PART(from, width) ((Vector)_mm256_maskload_ps(from, first_lanes(width)))
 #define KERNELS_STORE_PART(to, value, width)                                                       \
     _mm256_maskstore_ps(to, first_lanes(width), (__m256)(value))

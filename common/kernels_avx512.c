@@ -8,7 +8,9 @@
 #define DOT_ROWS 4
 #define NARROW_MAX 8
 #define PACK_STRIDE_MIN 1024
-#define LIBRARY_SIZE_MIN 512
+#define PACK_ROWS_MIN 192
+#define SMALL_WEIGHTS_MAX 0 /* the kernels are as fast */
+#define LARGE_WEIGHTS_MIN (2048 * 2048)
 #define KERNELS_LOAD_PART(from, width)                                                             \
     ((Vector)_mm512_maskz_loadu_ps((__mmask16)((1U << (width)) - 1), from))
 #define KERNELS_STORE_PART(to, value, width)                                                       \

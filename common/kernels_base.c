@@ -10,7 +10,9 @@
 #define DOT_ROWS 2
 #define NARROW_MAX 3
 #define PACK_STRIDE_MIN 512
-#define LIBRARY_SIZE_MIN 24
+#define PACK_ROWS_MIN 48
+#define SMALL_WEIGHTS_MAX (128 * 1024)
+#define LARGE_WEIGHTS_MIN (1024 * 1024)
 #define KERNELS_LOAD_PART(from, width)                                                             \
     ((Vector){(from)[0], (width) > 1 ? (from)[1] : 0.0F, (width) > 2 ? (from)[2] : 0.0F, 0.0F})
 #define KERNELS_STORE_PART(to, value, width)                                                       \

@@ -5,8 +5,10 @@
  *   TILE_VECTORS      TILE_ROWS x TILE_VECTORS sums of a tile fill the registers
  *   DOT_ROWS          rows and columns of a block of dot products
  *   NARROW_MAX        up to this width an output is taken as dot products
- *   PACK_STRIDE_MIN   rows this far apart are packed before they are read many times
- *   LIBRARY_SIZE_MIN  see Kernels.library_size_min
+ *   PACK_STRIDE_MIN   rows this far apart are packed before they are read
+ *   PACK_ROWS_MIN     this many times
+ *   SMALL_WEIGHTS_MAX, LARGE_WEIGHTS_MIN   see Kernels
+ *   KERNELS_LOAD_PART, KERNELS_STORE_PART  see vector_load_part()
  * and is compiled with that set's flags at -O3. Everything else is static, so that nothing compiled
  * for a greater CPU is ever linked into code for a lesser one.
  *
@@ -286,9 +288,10 @@ static float peak(size_t rounds, float factor)
 extern const Kernels KERNELS_TABLE;
 const Kernels KERNELS_TABLE = {
     .isa = KERNELS_ISA,
-    .peak_lanes = LANES,
+    .lanes = LANES,
     .peak = peak,
-    .library_size_min = LIBRARY_SIZE_MIN,
+    .small_weights_max = SMALL_WEIGHTS_MAX,
+    .large_weights_min = LARGE_WEIGHTS_MIN,
     .forward = forward,
     .grad_input = grad_input,
     .grad_columns = grad_columns,

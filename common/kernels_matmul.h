@@ -6,7 +6,6 @@
 
 enum {
     PACK_DEPTH = 256,      /* contraction that one packed panel covers */
-    PACK_ROWS_MIN = 48,    /* fewer rows do not repay packing */
     SCRATCH_FLOATS = 8192, /* largest operand or result that is turned on the stack */
 };
 

@@ -23,9 +23,14 @@ typedef struct MatmulLibrary {
     MatmulFunction *tn;
 } MatmulLibrary;
 
-/* Installs libraries (which must live on) for small and for large products; NULL: none. No product
- * may be under way. */
-void matmul_use_libraries(const MatmulLibrary *small, const MatmulLibrary *large);
+typedef struct MatmulLibraries {
+    const MatmulLibrary *small; /* for small layers; NULL: none */
+    const MatmulLibrary *large; /* for large layers; NULL: none */
+    bool only;                  /* they get every product that is not narrow, for measurements */
+} MatmulLibraries;
+
+/* Installs libraries (which must live on), or none with NULL. No product may be under way. */
+void matmul_use(const MatmulLibraries *new_libraries);
 
 /* y (batch, out) = f(x (batch, in) w + bias), f = ReLU or nothing. */
 void matmul_forward(int batch, int in, int out, const float *x, int ldx, const float *w,

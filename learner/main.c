@@ -4,7 +4,7 @@
 #include "common/config/config.h"
 #include "common/log.h"
 #include "common/program.h"
-#include "learner/agent/openblas.h"
+#include "learner/agent/libraries.h"
 #include "learner/learner.h"
 
 int main(int argc, char **argv)
@@ -23,7 +23,7 @@ int main(int argc, char **argv)
     LearnerEnd end = LEARNER_FINISHED;
     int signal_number = 0;
     if (code == 0)
-        code = openblas_install(&err);
+        code = libraries_install(&err);
     if (code == 0)
         code = learner_run(&config, &end, &signal_number, &err);
     if (code != 0) {

@@ -9,7 +9,8 @@
 # Nothing is done, and no network used, when nothing is missing.
 set -euo pipefail
 
-# The one list: set, Debian package, how to find it on other systems, what it is for.
+# The one list: set, Debian package, how to find it on other systems, what it is for. Polyak does
+# without what is extra; it is installed with the build set on Debian for amd64, which has it.
 packages() {
     cat <<'LIST'
 build gcc                    command:gcc                compiler
@@ -22,6 +23,7 @@ build libprotobuf-c-dev      pkg-config:libprotobuf-c   wire format
 build protobuf-c-compiler    command:protoc-c           generates code from proto/polyak.proto
 build libuv1-dev             pkg-config:libuv           event loop of the learner
 build libopenblas-pthread-dev pkg-config:openblas      matrix products; safe from several threads
+extra libxsmm-dev            pkg-config:libxsmm         faster small matrix products
 build libyaml-dev            pkg-config:yaml-0.1        configuration files
 build libjansson-dev         pkg-config:jansson         JSON
 build libxxhash-dev          pkg-config:libxxhash       checksums
@@ -86,6 +88,7 @@ test) sets='build|test' ;;
 esac
 
 if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
+    [ "$(dpkg --print-architecture)" != amd64 ] || sets="$sets|extra"
     mapfile -t wanted < <(packages | awk -v sets="^($sets)$" '$1 ~ sets { print $2 }')
     mapfile -t missing < <(missing_packages "${wanted[@]}")
     [ ${#missing[@]} -gt 0 ] || exit 0

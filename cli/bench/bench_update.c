@@ -70,8 +70,7 @@ static double measure_peak(Team *team, int threads, double seconds)
 {
     static Peak peak;
     peak.rounds = 1 << 16;
-    double flops =
-        2.0 * KERNELS_PEAK_CHAINS * kernels()->peak_lanes * (double)peak.rounds * threads;
+    double flops = 2.0 * KERNELS_PEAK_CHAINS * kernels()->lanes * (double)peak.rounds * threads;
     int64_t began_ns = clock_ns(), now_ns;
     double done = 0;
     do {

@@ -7,7 +7,7 @@
 #include "common/check.h"
 #include "common/kernels.h"
 #include "learner/agent/ddpg_rows.h"
-#include "learner/agent/openblas.h"
+#include "learner/agent/libraries.h"
 #include "learner/agent/team.h"
 
 enum { NETWORK_ACTOR = 0, NETWORK_CRITIC = 1 }; /* names of their first random streams */
@@ -192,7 +192,7 @@ int ddpg_new(const DdpgConfig *config, Ddpg **ddpg, Err *err)
     if (result == 0)
         result = kernels_init(err);
     if (result == 0)
-        result = openblas_install(err);
+        result = libraries_install(err);
     if (result != 0)
         return result;
     Ddpg *self = calloc(1, sizeof *self);

@@ -312,22 +312,47 @@ static bool asks_library(Form form, int m, int n, int k)
     return calls > 0;
 }
 
-static void test_large_products_go_to_the_library_for_them(void **state)
+static void test_small_and_large_layers_go_to_the_library_for_them(void **state)
 {
     (void)state;
-    int large = kernels()->library_size_min;
-    const Form forms[] = {FORWARD, GRAD_INPUT, GRAD_WEIGHT};
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
-        for (int can = 0; can < 2; can++) {
-            library_can = can;
-            matmul_use_libraries(NULL, &library);
-            assert_true(asks_library(forms[i], large, large, large));
-            assert_false(asks_library(forms[i], large - 1, large, large));
-            assert_false(asks_library(forms[i], large, large - 1, large));
-            assert_false(asks_library(forms[i], large, large, large - 1));
-            matmul_use_libraries(NULL, NULL);
-            assert_false(asks_library(forms[i], large, large, large));
+    const Kernels *table = kernels();
+    const MatmulLibraries small = {.small = &library};
+    const MatmulLibraries large = {.large = &library};
+    const Form forms[] = {FORWARD, GRAD_INPUT};
+    int lanes = table->lanes;
+    int few = table->small_weights_max / lanes;
+    int many = table->large_weights_min / 512 + 1;
+    for (size_t i = 0; i < 2 * sizeof forms / sizeof *forms; i++) {
+        Form form = forms[i / 2];
+        library_can = i % 2 == 0; /* one that cannot is asked, and the kernels do it */
+        matmul_use(&small);
+        if (few > 0) {
+            assert_true(asks_library(form, 7, lanes, few));
+            assert_false(asks_library(form, 7, lanes, few + lanes));
+            assert_false(asks_library(form, 7, lanes + 1, 2));
         }
+        assert_false(asks_library(form, 20, 512, many));
+        matmul_use(&large);
+        assert_true(asks_library(form, 20, 512, many));
+        assert_false(asks_library(form, 1, 512, many));
+        assert_false(asks_library(form, 20, 64, 64));
+        matmul_use(NULL);
+        assert_false(asks_library(form, 20, 512, many));
+    }
+}
+
+static void test_a_library_for_everything_gets_all_that_is_not_narrow(void **state)
+{
+    (void)state;
+    const MatmulLibraries only = {.small = &library, .large = &library, .only = true};
+    const Form forms[] = {FORWARD, GRAD_INPUT, GRAD_WEIGHT};
+    library_can = true;
+    matmul_use(&only);
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        assert_true(asks_library(forms[i], 31, 33, 35));
+        assert_false(asks_library(forms[i], 31, 1, 35));
+    }
+    matmul_use(NULL);
 }
 
 int main(void)
@@ -343,7 +368,8 @@ int main(void)
         cmocka_unit_test(test_no_rows_write_nothing),
         cmocka_unit_test(test_nan_reaches_exactly_what_depends_on_it),
         cmocka_unit_test(test_a_gradient_passes_a_gate_that_is_nan),
-        cmocka_unit_test(test_large_products_go_to_the_library_for_them),
+        cmocka_unit_test(test_small_and_large_layers_go_to_the_library_for_them),
+        cmocka_unit_test(test_a_library_for_everything_gets_all_that_is_not_narrow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
