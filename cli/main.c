@@ -14,7 +14,7 @@ static const char help[] =
     "  train    train a policy with a learner and actors on this machine\n"
     "  eval     run a trained policy without noise\n"
     "  status   ask a running learner how it is doing\n"
-    "  bench    measure update, replay, env, ingest or broadcast\n"
+    "  bench    measure update, act, replay, env, ingest or broadcast\n"
     "\n"
     "`polyak COMMAND --help` lists the keys of a command. For runs on several machines, start\n"
     "polyak-learner on one and polyak-actor on the others.\n"

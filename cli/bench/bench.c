@@ -55,6 +55,15 @@ void bench_report_text(BenchReport *report, const char *key, const char *value)
         printf("  %-24s %s\n", key, value);
 }
 
+void bench_report_hidden(BenchReport *report, const Config *config)
+{
+    for (int i = 0; i < config->hidden.count; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "hidden_%d", i + 1);
+        bench_report_setting(report, key, config->hidden.size[i]);
+    }
+}
+
 void bench_report_figure(BenchReport *report, const char *key, const char *unit,
                          const BenchFigure *figure)
 {
@@ -91,6 +100,7 @@ typedef struct Bench {
 
 static const Bench benches[] = {
     {"update", "Measures updates of the networks.", bench_update},
+    {"act", "Measures what an actor computes between two steps.", bench_act},
     {"replay", "Measures appending to the replay, and drawing batches.", bench_replay},
     {"env", "Measures steps of an environment.", bench_env},
     {"ingest", "Measures segments coming in over loopback TCP.", bench_ingest},
@@ -113,7 +123,7 @@ static int run_bench(const Bench *bench, int argc, char **argv)
 
 int command_bench(int argc, char **argv)
 {
-    static const char choice[] = "update, replay, env, ingest or broadcast";
+    static const char choice[] = "update, act, replay, env, ingest or broadcast";
     const char *word = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++)
         if (strcmp(word, benches[i].name) == 0)

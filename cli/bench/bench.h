@@ -13,6 +13,7 @@ enum { BENCH_REPEATS = 5 };
 
 /* The measurements; each prints its report. ERR_USAGE when a key is missing. */
 int bench_update(const Config *config, Err *err);
+int bench_act(const Config *config, Err *err);
 int bench_replay(const Config *config, Err *err);
 int bench_env(const Config *config, Err *err);
 int bench_ingest(const Config *config, Err *err);
@@ -36,6 +37,7 @@ typedef struct BenchReport {
 void bench_report_begin(BenchReport *report, const Config *config, const char *name,
                         const char *measured);
 void bench_report_setting(BenchReport *report, const char *key, int64_t value);
+void bench_report_hidden(BenchReport *report, const Config *config);
 void bench_report_text(BenchReport *report, const char *key, const char *value);
 
 /* The JSON keys are `key` (median), key_min and key_max. */

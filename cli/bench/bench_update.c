@@ -1,6 +1,4 @@
 /* polyak bench update: how long one DDPG update takes, on batches of random numbers. */
-#include <stdio.h>
-
 #include "cli/bench/bench.h"
 #include "common/clock.h"
 #include "common/cpu.h"
@@ -200,11 +198,7 @@ static int report(const Config *config, const Subject *subjects, int num_subject
     bench_report_setting(&out, "obs_dim", config->obs_dim);
     bench_report_setting(&out, "act_dim", config->act_dim);
     bench_report_setting(&out, "batch", config->batch);
-    for (int i = 0; i < config->hidden.count; i++) {
-        char key[32];
-        snprintf(key, sizeof key, "hidden_%d", i + 1);
-        bench_report_setting(&out, key, config->hidden.size[i]);
-    }
+    bench_report_hidden(&out, config);
     bench_report_setting(&out, "threads", all->threads);
     bench_report_text(&out, "isa", kernels()->isa);
     bench_report_figure(&out, "us_per_update", "us", &all->us);
