@@ -38,6 +38,7 @@ test  clang-tidy             command:clang-tidy         lint, version 14
 test  cppcheck               command:cppcheck           lint
 test  shellcheck             command:shellcheck         lint of the scripts
 test  python3                command:python3            checks of the tree; standard library only
+test  qemu-user              command:qemu-x86_64        a CPU without AVX
 LIST
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds with AddressSanitizer and UBSan by gcc and by clang, runs all
-# tests of both, and the lint; then, in a release build, the tests that are quick and the limits on
-# memory and processor time. The last line is the sum: "N passed, N failed".
+# tests of both, and the lint; then, in a release build, the tests that are quick, the limits on
+# memory and processor time, and what computes with lesser instruction sets. The last line is the sum:
+# "N passed, N failed".
 #
 #   scripts/test.sh            all; needs no network once everything is installed
 #   scripts/test.sh --quick    gcc only, without the lint and the release build
@@ -77,7 +78,13 @@ if [ $quick = no ]; then
     # As it is used. What a sanitizer takes itself, of memory and of time, would hide what the
     # programs take; other whole runs were tested above.
     test_configuration test-release \
-        --tests-regex '^(common|proto|actor|learner|sim)\.|^e2e\.(memory|quiet)$'
+        --tests-regex '^(common|proto|actor|learner|sim)\.|^e2e\.(memory|quiet|old_cpu)$'
+    # As it is used on lesser CPUs: all that computes, and whole runs.
+    echo 'The same programs, held to AVX2, then to SSE2'
+    POLYAK_ISA=avx2 OPENBLAS_CORETYPE=Haswell test_configuration test-release \
+        --tests-regex '^(common|actor|learner)\.'
+    POLYAK_ISA=sse2 OPENBLAS_CORETYPE=Nehalem test_configuration test-release \
+        --tests-regex '^(common|actor|learner)\.|^e2e\.(train|sync|restart)$'
 fi
 
 printf '\n'

@@ -157,6 +157,7 @@ class EndToEnd(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.directory)
         self.programs = []
         self.stories = []
+        self.emulator = []  # the words before a program's name
         self.addCleanup(self._kill_all)
         self.sockets = self.path("sockets")  # where `train` has its sockets
         os.mkdir(self.sockets)
@@ -224,7 +225,7 @@ class EndToEnd(unittest.TestCase):
     # --- Programs
 
     def start(self, program, *args):
-        started = Program(self.directory, [os.path.join(BIN, program), *args],
+        started = Program(self.directory, [*self.emulator, os.path.join(BIN, program), *args],
                           self.environment)
         self.programs.append(started)
         return started
