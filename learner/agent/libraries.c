@@ -100,22 +100,24 @@ static Err install_error;
 
 static int choose(const char *asked, MatmulLibraries *libraries)
 {
-    *libraries = (MatmulLibraries){.small = start_libxsmm(), .large = &openblas};
-    if (!asked || !*asked)
+    const MatmulLibrary *only = NULL;
+    if (!asked || !*asked) {
+        bool small_ones = kernels()->small_weights_max > 0;
+        *libraries = (MatmulLibraries){.small = small_ones ? start_libxsmm() : NULL,
+                                       .large = &openblas};
         return 0;
-    libraries->only = true;
-    if (strcmp(asked, "kernels") == 0)
-        libraries->small = libraries->large = NULL;
-    else if (strcmp(asked, "openblas") == 0)
-        libraries->small = libraries->large;
-    else if (strcmp(asked, "libxsmm") != 0)
+    }
+    if (strcmp(asked, "openblas") == 0)
+        only = &openblas;
+    else if (strcmp(asked, "libxsmm") == 0)
+        only = start_libxsmm();
+    else if (strcmp(asked, "kernels") != 0)
         return err_set(&install_error, ERR_USAGE,
                        "POLYAK_MATMUL=%.32s: not one of kernels, libxsmm, openblas", asked);
-    else if (!libraries->small)
+    if (!only && strcmp(asked, "libxsmm") == 0)
         return err_set(&install_error, ERR_USAGE,
                        "POLYAK_MATMUL=libxsmm: Polyak was built without libxsmm");
-    else
-        libraries->large = libraries->small;
+    *libraries = (MatmulLibraries){.small = only, .large = only, .only = true};
     return 0;
 }
 
