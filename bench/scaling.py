@@ -186,16 +186,10 @@ def measure_threads(args):
 
 
 def measure_replay(args):
-    rows = []
-    with tempfile.TemporaryDirectory() as directory:
-        config = pathlib.Path(directory) / "replay.yaml"
-        for steps in REPLAY_STEPS:
-            # A key of the learner's; in a file the bench takes it too.
-            config.write_text(f"replay_capacity: {steps}\n", encoding="utf-8")
-            rows.append({"steps": steps, **run_json(
-                args.polyak, "bench", "replay", "--config", config, "--obs-dim", str(OBS_DIM),
-                "--act-dim", str(ACT_DIM), "--batch", str(REPLAY_BATCH), "--seconds",
-                str(args.seconds), "--json")})
+    rows = [{"steps": steps, **run_json(
+        args.polyak, "bench", "replay", "--replay-capacity", str(steps), "--obs-dim", str(OBS_DIM),
+        "--act-dim", str(ACT_DIM), "--batch", str(REPLAY_BATCH), "--seconds", str(args.seconds),
+        "--json")} for steps in REPLAY_STEPS]
     for row in rows:
         for bound, other in (("", ""), ("_min", "_max"), ("_max", "_min")):
             row[f"ns_per_step{bound}"] = 1e9 / row[f"append_steps_per_s{other}"]

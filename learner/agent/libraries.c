@@ -103,8 +103,8 @@ static int choose(const char *asked, MatmulLibraries *libraries)
     const MatmulLibrary *only = NULL;
     if (!asked || !*asked) {
         bool small_ones = kernels()->small_weights_max > 0;
-        *libraries = (MatmulLibraries){.small = small_ones ? start_libxsmm() : NULL,
-                                       .large = &openblas};
+        *libraries =
+            (MatmulLibraries){.small = small_ones ? start_libxsmm() : NULL, .large = &openblas};
         return 0;
     }
     if (strcmp(asked, "openblas") == 0)
