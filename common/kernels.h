@@ -39,8 +39,8 @@ typedef struct Kernels {
      * is left out. */
     float (*peak)(size_t rounds, float factor);
 
-    /* Up to so many weights a layer whose sizes fill whole vectors is faster in a library for small
-     * products, from so many on in one for large products (matmul.h). */
+    /* Up to so many weights a product whose result is whole vectors wide is faster in a library for
+     * small products, from so many on in one for large products (matmul.h). */
     int small_weights_max;
     int large_weights_min;
 
@@ -75,7 +75,7 @@ typedef struct Kernels {
     /* dy[i] = 0 where y[i], the output of a ReLU, is 0. */
     void (*gate)(size_t n, const float *y, float *dy);
 
-    /* y[i] = tanh y[i], to 8 units in the last place. */
+    /* y[i] = tanh y[i], to less than 8 units in the last place. */
     void (*tanh)(size_t n, float *y);
 
     /* sums (width) = the sums of the columns of x (rows, width), added to what is there where

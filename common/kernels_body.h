@@ -4,7 +4,8 @@
  *   LANES             floats in a vector register
  *   TILE_VECTORS      TILE_ROWS x TILE_VECTORS sums of a tile fill the registers
  *   DOT_ROWS          rows and columns of a block of dot products
- *   NARROW_MAX        up to this width an output is taken as dot products
+ *   NARROW_MAX        up to this width an output is taken as dot products; about half a vector and
+ *                     more fill a tile well enough
  *   PACK_STRIDE_MIN   rows this far apart are packed before they are read
  *   PACK_ROWS_MIN     this many times
  *   SMALL_WEIGHTS_MAX, LARGE_WEIGHTS_MIN   see Kernels
@@ -138,6 +139,11 @@ static void grad_columns(int batch, int columns, int out, const float *dz, const
 static void grad_weight(int batch, int in, int out, const float *x, int ldx, const float *dz,
                         bool add, float *dw)
 {
+    if (batch == 0) {
+        if (!add)
+            memset(dw, 0, (size_t)in * (size_t)out * sizeof *dw);
+        return;
+    }
     if (out > NARROW_MAX || (ptrdiff_t)in * out > SCRATCH_FLOATS) {
         Output output = {.c = dw, .ldc = out, .add = add};
         product(in, out, batch, (Left){x, 1, ldx}, dz, out, &output);
@@ -173,7 +179,7 @@ static void gate(size_t n, const float *restrict y, float *restrict dy)
 }
 
 /* tanh x = x p(x^2) / q(x^2): least squares, reweighted towards the least greatest relative error
- * (2e-8) on [-9.02, 9.02]; beyond, tanh rounds to 1. With float rounding, 7 units in the last
+ * (2e-8) on [-9.02, 9.02]; beyond, tanh rounds to 1. With float rounding, 8 units in the last
  * place.
  */
 static void tanh_all(size_t n, float *y)

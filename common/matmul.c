@@ -12,6 +12,11 @@ void matmul_use(const MatmulLibraries *new_libraries)
     libraries = new_libraries;
 }
 
+const MatmulLibraries *matmul_in_use(void)
+{
+    return libraries;
+}
+
 /* Who computes a product of a layer whose result has `columns` columns; NULL: the kernels. Measured
  * (docs/results.md): kernels that do bias and ReLU on the way win but where a library's code is
  * better by more than a second pass costs, or its blocking for the outer caches pays. */

@@ -32,6 +32,9 @@ typedef struct MatmulLibraries {
 /* Installs libraries (which must live on), or none with NULL. No product may be under way. */
 void matmul_use(const MatmulLibraries *new_libraries);
 
+/* What is installed; NULL: nothing. */
+const MatmulLibraries *matmul_in_use(void);
+
 /* y (batch, out) = f(x (batch, in) w + bias), f = ReLU or nothing. */
 void matmul_forward(int batch, int in, int out, const float *x, int ldx, const float *w,
                     const float *bias, bool relu, float *y);

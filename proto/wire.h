@@ -21,7 +21,7 @@
 #include "common/version.h"
 
 enum {
-    WIRE_PROTOCOL_VERSION = 1,
+    WIRE_PROTOCOL_VERSION = 2,
     WIRE_TEXT_MAX = 200,       /* bytes of any text for people */
     WIRE_NAME_MAX = 63,        /* bytes of a peer's name */
     WIRE_LABELS_MAX = 16,      /* labels of a Hello */

@@ -79,12 +79,17 @@ if [ $quick = no ]; then
     # programs take; other whole runs were tested above.
     test_configuration test-release \
         --tests-regex '^(common|proto|actor|learner|sim)\.|^e2e\.(memory|quiet|old_cpu)$'
-    # As it is used on lesser CPUs: all that computes, and whole runs.
-    echo 'The same programs, held to AVX2, then to SSE2'
-    POLYAK_ISA=avx2 OPENBLAS_CORETYPE=Haswell test_configuration test-release \
-        --tests-regex '^(common|actor|learner)\.'
-    POLYAK_ISA=sse2 OPENBLAS_CORETYPE=Nehalem test_configuration test-release \
-        --tests-regex '^(common|actor|learner)\.|^e2e\.(train|sync|restart)$'
+    # As it is used on lesser CPUs.
+    if grep -qw avx2 /proc/cpuinfo; then
+        echo 'The same programs, held to AVX2'
+        POLYAK_ISA=avx2 OPENBLAS_CORETYPE=Haswell test_configuration test-release \
+            --tests-regex '^(common|actor|learner)\.'
+    fi
+    if [ "$(uname -m)" = x86_64 ]; then
+        echo 'The same programs, held to SSE2'
+        POLYAK_ISA=sse2 OPENBLAS_CORETYPE=Nehalem test_configuration test-release \
+            --tests-regex '^(common|proto|actor|learner|sim)\.|^e2e\.(train|sync|restart)$'
+    fi
 fi
 
 printf '\n'

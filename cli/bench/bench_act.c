@@ -18,7 +18,6 @@ static int make_policy(const Config *config, Policy *policy, Err *err)
 {
     Weights weights = {.version = {.epoch = 1}};
     Spec spec = {.obs_dim = (int)config->obs_dim, .act_dim = (int)config->act_dim};
-    policy_init(policy, (int)config->envs_per_actor);
     int code = mlp_shape(&weights.mlp, spec.obs_dim, config->hidden.size, config->hidden.count,
                          spec.act_dim, true, err);
     if (code)
@@ -96,7 +95,7 @@ int bench_act(const Config *config, Err *err)
     int code = obs && action ? kernels_init(err)
                              : err_set(err, ERR_NOMEM, "not enough memory for the observations");
     fpu_flush_denormals();
-    policy_init(&policy, 1);
+    policy_init(&policy, rows);
     if (!code)
         code = make_policy(config, &policy, err);
     if (!code) {

@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/cpu.h"
 #include "common/fpu.h"
-#include "common/kernels.h"
+#include "common/matmul.h"
 #include "common/rng.h"
 #include "learner/agent/ddpg.h"
 #include "learner/agent/team.h"
@@ -48,8 +48,7 @@ static double update_flops(const Mlp *actor, const Mlp *critic, int obs_dim, int
     return 2.0 * batch * (targets + critic_step + actor_step);
 }
 
-/* --- The peak ----------------------------------------------------------------------------------
- */
+/* --- The peak --------------------------------------------------------------------------------- */
 
 typedef struct Peak {
     size_t rounds;
@@ -79,8 +78,7 @@ static double measure_peak(Team *team, int threads, double seconds)
     return done / (double)(now_ns - began_ns);
 }
 
-/* --- The update --------------------------------------------------------------------------------
- */
+/* --- The update ------------------------------------------------------------------------------- */
 
 /* An agent, a team like its own for the peak, and what was measured of them. */
 typedef struct Subject {
@@ -184,6 +182,11 @@ static void report_scaling(BenchReport *out, const Subject *one, const Subject *
     bench_report_figure(out, "speedup_of_peak_speedup", "", &share);
 }
 
+static const char *library_name(const MatmulLibrary *library)
+{
+    return library ? library->name : "kernels";
+}
+
 static int report(const Config *config, const Subject *subjects, int num_subjects, Err *err)
 {
     const Subject *all = &subjects[0];
@@ -191,16 +194,20 @@ static int report(const Config *config, const Subject *subjects, int num_subject
     for (int i = 0; i < BENCH_REPEATS; i++)
         rate.value[i] = 1e6 / all->us.value[i];
     BenchReport out;
-    bench_report_begin(&out, config, "update",
-                       "whole DDPG updates on prepared batches of random numbers; drawing batches "
-                       "is not in it. GFLOP/s counts the matrix products that an update needs; the "
-                       "peak is multiply-adds in registers, on as many threads, in the same run");
+    bench_report_begin(
+        &out, config, "update",
+        "whole DDPG updates on prepared batches of random numbers (their actions are "
+        "the policy's after the first pass); drawing batches is not in it. GFLOP/s counts the "
+        "matrix products that an update needs; the "
+        "peak is multiply-adds in registers, on as many threads, in the same run");
     bench_report_setting(&out, "obs_dim", config->obs_dim);
     bench_report_setting(&out, "act_dim", config->act_dim);
     bench_report_setting(&out, "batch", config->batch);
     bench_report_hidden(&out, config);
     bench_report_setting(&out, "threads", all->threads);
     bench_report_text(&out, "isa", kernels()->isa);
+    bench_report_text(&out, "small_products", library_name(matmul_in_use()->small));
+    bench_report_text(&out, "large_products", library_name(matmul_in_use()->large));
     bench_report_figure(&out, "us_per_update", "us", &all->us);
     bench_report_figure(&out, "updates_per_s", "1/s", &rate);
     bench_report_figure(&out, "gflops", "GFLOP/s", &all->gflops);

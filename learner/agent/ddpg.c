@@ -41,22 +41,22 @@ static void actor_rows(void *arg, int worker, int workers)
     ddpg_rows_actor(&ddpg->rows[worker], &ddpg->config, &ddpg->state, ddpg->batch);
 }
 
-/* Sums the workers' gradients into the first one's, in their order, for a part of the parameters.
- */
+/* Sums the workers' gradients into the first one's, in their order, for a part of the parameters:
+ * whole cache lines, so that no two workers write one. */
 static void sum_gradients(void *arg, int worker, int workers)
 {
+    enum { LINE_FLOATS = 64 / sizeof(float) };
     Ddpg *ddpg = arg;
-    const Mlp *mlp = &ddpg->network->mlp;
-    double squares = 0;
-    for (int l = 0; l < mlp->num_layers; l++) {
-        NetworkPart part = network_part(mlp, l, worker, workers);
-        float *sum = ddpg->rows[0].grad + part.begin;
-        size_t n = part.end - part.begin;
-        for (int w = 1; w < workers; w++)
-            kernels()->add(n, ddpg->rows[w].grad + part.begin, sum);
-        squares += kernels()->sum_squares(n, sum);
-    }
-    ddpg->rows[worker].grad_squares = squares;
+    size_t num_params = ddpg->network->num_params;
+    size_t lines = (num_params + LINE_FLOATS - 1) / LINE_FLOATS;
+    size_t begin = lines * (size_t)worker / (size_t)workers * LINE_FLOATS;
+    size_t end = lines * ((size_t)worker + 1) / (size_t)workers * LINE_FLOATS;
+    if (end > num_params)
+        end = num_params;
+    float *sum = ddpg->rows[0].grad + begin;
+    for (int w = 1; w < workers; w++)
+        kernels()->add(end - begin, ddpg->rows[w].grad + begin, sum);
+    ddpg->rows[worker].grad_squares = kernels()->sum_squares(end - begin, sum);
 }
 
 static void step_network(void *arg, int worker, int workers)

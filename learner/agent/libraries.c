@@ -7,7 +7,8 @@
 
 #include "common/matmul.h"
 
-#ifdef POLYAK_LIBXSMM
+#if defined(POLYAK_LIBXSMM) && defined(__x86_64__) /* it compiles for nothing else */
+#define HAS_LIBXSMM 1
 #include <libxsmm.h>
 #endif
 
@@ -37,7 +38,7 @@ static const MatmulLibrary openblas = {"openblas", openblas_nn, openblas_tn};
 
 /* --- libxsmm ---------------------------------------------------------------------------------- */
 
-#ifdef POLYAK_LIBXSMM
+#ifdef HAS_LIBXSMM
 
 /* libxsmm is column-major: a row-major c = a b is its c^T = b^T a^T in the same memory. A kernel is
  * compiled at the first call with new sizes and found again by them; none can be where memory may
@@ -47,8 +48,9 @@ static bool xsmm(int flags, int m, int n, int k, const float *a, int lda, const 
 {
     const float alpha = 1;
     const float beta = add ? 1.0F : 0.0F;
+    const int prefetch = LIBXSMM_GEMM_PREFETCH_NONE;
     libxsmm_smmfunction kernel =
-        libxsmm_smmdispatch(n, m, k, &ldb, &lda, &ldc, &alpha, &beta, &flags, NULL);
+        libxsmm_smmdispatch(n, m, k, &ldb, &lda, &ldc, &alpha, &beta, &flags, &prefetch);
     if (!kernel)
         return false;
     kernel(b, a, c);

@@ -7,8 +7,17 @@
 #include "common/kernels.h"
 #include "learner/agent/block.h"
 
-/* Rows of a part come in such groups: then no two workers write one cache line of `transposed`. */
-enum { ROWS_GROUP = 16 };
+/* Rows of a part come in groups of up to a cache line of floats, where there are enough for all:
+ * then few cache lines of `transposed` are written by two workers. */
+enum { ROWS_GROUP_MAX = 16 };
+
+static int rows_group(int layer, int rows, int workers)
+{
+    int group = layer == 0 ? 1 : ROWS_GROUP_MAX; /* the first layer is not transposed */
+    while (group > 1 && rows < group * workers)
+        group /= 2;
+    return group;
+}
 
 int network_new(DdpgNetwork *network, Err *err)
 {
@@ -43,9 +52,10 @@ NetworkPart network_part(const Mlp *mlp, int layer, int worker, int workers)
 {
     int in = mlp->size[layer];
     size_t out = (size_t)mlp->size[layer + 1];
-    int groups = (in + ROWS_GROUP - 1) / ROWS_GROUP;
-    int first = (int)((int64_t)groups * worker / workers) * ROWS_GROUP;
-    int last = (int)((int64_t)groups * (worker + 1) / workers) * ROWS_GROUP;
+    int group = rows_group(layer, in, workers);
+    int groups = (in + group - 1) / group;
+    int first = groups * worker / workers * group;
+    int last = groups * (worker + 1) / workers * group;
     if (last > in)
         last = in;
     size_t weights = mlp_weight_offset(mlp, layer);

@@ -162,6 +162,30 @@ static void test_forward_agrees_with_the_definition(void **state)
         }
 }
 
+static void test_transposing_turns_weights_and_keeps_biases(void **state)
+{
+    (void)state;
+    Mlp mlp = make(5, (int[]){7, 3}, 2, 2, true);
+    float params[100], turned[100], back[100];
+    size_t n = mlp_num_params(&mlp);
+    assert_true(n <= 100);
+    for (size_t i = 0; i < n; i++)
+        params[i] = (float)i;
+    mlp_transpose_weights(&mlp, params, true, turned);
+    for (int l = 0; l < mlp.num_layers; l++) {
+        int in = mlp.size[l], out = mlp.size[l + 1];
+        size_t weights = mlp_weight_offset(&mlp, l), biases = mlp_bias_offset(&mlp, l);
+        for (int o = 0; o < out; o++) {
+            assert_true(turned[biases + (size_t)o] == params[biases + (size_t)o]);
+            for (int i = 0; i < in; i++)
+                assert_true(turned[weights + (size_t)(o * in + i)] ==
+                            params[weights + (size_t)(i * out + o)]);
+        }
+    }
+    mlp_transpose_weights(&mlp, turned, false, back);
+    assert_memory_equal(back, params, n * sizeof *params);
+}
+
 static void test_nan_in_a_row_stays_in_that_row(void **state)
 {
     (void)state;
@@ -189,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_equal_means_every_size_and_the_output),
         cmocka_unit_test(test_first_parameters_fill_their_ranges),
         cmocka_unit_test(test_forward_agrees_with_the_definition),
+        cmocka_unit_test(test_transposing_turns_weights_and_keeps_biases),
         cmocka_unit_test(test_nan_in_a_row_stays_in_that_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

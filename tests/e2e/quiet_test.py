@@ -1,5 +1,6 @@
 """Who waits does so quietly, and says what for."""
 
+import signal
 import time
 
 from harness import SANITIZED, SMALL, EndToEnd, cpu_seconds, main
@@ -36,6 +37,20 @@ class Quiet(EndToEnd):
             print(f"{name}: {share:.1%} of a core")
             self.assertLess(share, SHARE_MAX, name)
             self.assertIsNone(program.popen.poll())
+
+    def test_threads_of_a_learner_that_has_done_its_updates_wait_quietly(self):
+        learner = self.learner(*SMALL, "--threads=3", "--env=pendulum", "--total-env-steps=1000000")
+        actor = self.actor("one", "--env=pendulum")
+        self.reaches(2000)
+        actor.kill(signal.SIGSTOP)
+        time.sleep(SETTLE_S)
+        before = cpu_seconds(learner.pid)
+        began = time.monotonic()
+        time.sleep(MEASURED_S)
+        share = (cpu_seconds(learner.pid) - before) / (time.monotonic() - began)
+        print(f"learner without steps: {share:.1%} of a core")
+        self.assertLess(share, SHARE_MAX)
+        self.assertGreater(int(self.metrics()[-1]["updates"]), 1000)
 
     def test_actors_that_lost_their_learner_wait_quietly(self):
         learner = self.learner("--env=pendulum", *SMALL, "--total-env-steps=1000000")

@@ -11,10 +11,10 @@
 
 #include "learner/agent/ddpg.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define SANITIZED 1
 #endif
 #endif
@@ -50,16 +50,31 @@ void *aligned_alloc(size_t alignment, size_t size)
     allocations++;
     return __libc_memalign(alignment, size);
 }
+
+void *memalign(size_t alignment, size_t size)
+{
+    allocations++;
+    return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **block, size_t alignment, size_t size)
+{
+    allocations++;
+    *block = __libc_memalign(alignment, size);
+    return 0;
+}
 #endif
 
 static void test_updates_allocate_nothing(void **state)
 {
     (void)state;
+    static const int widths[] = {64, 512, 64}; /* small, large enough for OpenBLAS with AVX2 */
     for (int threads = 1; threads <= 3; threads++) {
+        int width = widths[threads - 1];
         DdpgConfig config = {.obs_dim = 17,
                              .act_dim = 6,
                              .num_hidden = 2,
-                             .hidden = {64, 48},
+                             .hidden = {width, width - 3},
                              .batch = 150,
                              .gamma = 0.99,
                              .tau = 0.01,
