@@ -3,8 +3,18 @@
  * Two ways: `tile` keeps a block of the output in registers and runs along the contraction, with
  * the output's columns as the vector dimension; `dots` takes dot products along the contraction,
  * for outputs that are too narrow to fill a vector. Strides are in floats. */
+#ifndef POLYAK_COMMON_KERNELS_MATMUL_H
+#define POLYAK_COMMON_KERNELS_MATMUL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "common/kernels_vector.h"
 
 enum {
+    TILE_ROWS = 6,         /* of a tile; as many as leave registers for TILE_VECTORS columns */
+    ROW_VECTORS = 8,       /* columns of the tile of a single row */
     PACK_DEPTH = 256,      /* contraction that one packed panel covers */
     SCRATCH_FLOATS = 8192, /* largest operand or result that is turned on the stack */
 };
@@ -300,3 +310,5 @@ static void dots(int m, int n, int k, const float *x, ptrdiff_t ldx, const float
         i += step;
     }
 }
+
+#endif

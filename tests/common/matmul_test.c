@@ -280,32 +280,31 @@ static void test_a_gradient_passes_a_gate_that_is_nan(void **state)
 static int calls;
 static bool library_can;
 
-static bool count_nn(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
-                     bool add, float *c, int ldc)
+/* c (+)= a b, a's element (i, q) at a[i * row + q * column]. */
+static bool plain_product(int m, int n, int k, const float *a, int row, int column, const float *b,
+                          int ldb, bool add, float *c, int ldc)
 {
     calls++;
     for (int i = 0; library_can && i < m; i++)
         for (int j = 0; j < n; j++) {
             float sum = add ? c[i * ldc + j] : 0;
             for (int q = 0; q < k; q++)
-                sum += a[i * lda + q] * b[q * ldb + j];
+                sum += a[i * row + q * column] * b[q * ldb + j];
             c[i * ldc + j] = sum;
         }
     return library_can;
 }
 
+static bool count_nn(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
+                     bool add, float *c, int ldc)
+{
+    return plain_product(m, n, k, a, lda, 1, b, ldb, add, c, ldc);
+}
+
 static bool count_tn(int m, int n, int k, const float *a, int lda, const float *b, int ldb,
                      bool add, float *c, int ldc)
 {
-    calls++;
-    for (int i = 0; library_can && i < m; i++)
-        for (int j = 0; j < n; j++) {
-            float sum = add ? c[i * ldc + j] : 0;
-            for (int q = 0; q < k; q++)
-                sum += a[q * lda + i] * b[q * ldb + j];
-            c[i * ldc + j] = sum;
-        }
-    return library_can;
+    return plain_product(m, n, k, a, 1, lda, b, ldb, add, c, ldc);
 }
 
 static const MatmulLibrary library = {"counting", count_nn, count_tn};
