@@ -172,6 +172,7 @@ static void run_panel(int m, int j, int vectors, int n, int k, Left a, const flo
     int last_width = width - (vectors - 1) * LANES;
     bool is_packed = m >= PACK_ROWS_MIN && ldb >= PACK_STRIDE_MIN;
     int depth = is_packed ? PACK_DEPTH : k;
+    ptrdiff_t ld = is_packed ? (ptrdiff_t)vectors * LANES : ldb;
     Panel *panel = vectors > TILE_VECTORS ? row_panel
                    : last_width < LANES   ? cut_panels[vectors - 1]
                                           : panels[vectors - 1];
@@ -187,8 +188,7 @@ static void run_panel(int m, int j, int vectors, int n, int k, Left a, const flo
         const float *from = b + p * ldb + j;
         if (is_packed)
             pack(deep, vectors, last_width, from, ldb, packed);
-        panel(m, last_width, deep, left, is_packed ? packed : from,
-              is_packed ? vectors * LANES : ldb, bias, &part, j);
+        panel(m, last_width, deep, left, is_packed ? packed : from, ld, bias, &part, j);
         memset(bias, 0, sizeof bias);
     }
 }
