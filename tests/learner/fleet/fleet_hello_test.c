@@ -50,7 +50,7 @@ static void test_another_protocol_version_is_refused(void **state)
 {
     World *world = *state;
     world_start(world);
-    Hello hello = {.protocol_version = 2, .session = world_session(1)};
+    Hello hello = {.protocol_version = WIRE_PROTOCOL_VERSION + 1, .session = world_session(1)};
     world_say_hello(world, 1, &hello);
     assert_int_equal(world_refusal(world, 1), REJECT_VERSION);
     assert_int_equal(fleet_num_peers(world->fleet), 0);
