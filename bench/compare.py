@@ -202,6 +202,8 @@ class Contest:
         figures = {key: [] for key in self.ways}
         for _ in range(self.args.repeats):
             for who, way in self.ways:
+                print(f"  {threads} threads, {hidden}, batch {batch}: {NAMES[who]} {way or ''}",
+                      file=sys.stderr, flush=True)
                 figures[who, way].append(self.measure(who, way, hidden, batch, threads))
         row = {"threads": threads, "hidden": [int(width) for width in hidden.split(",")],
                "batch": batch}

@@ -100,6 +100,10 @@ def number(value):
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
+def threads_text(threads):
+    return "one thread" if threads == 1 else f"{threads} threads"
+
+
 def percent(value):
     return f"{100 * value:.0f} %"
 
@@ -141,7 +145,7 @@ def chart_of_updates(args, name, x, x_label, rows):
 def measure_hidden(args):
     rows = [{"width": width, **bench_update(args, f"{width},{width}", 256, args.threads)}
             for width in WIDTHS]
-    table_of_updates(f"Hidden width: two layers, batch 256, {rows[0]['threads']} threads", "width",
+    table_of_updates(f"Hidden width: two layers, batch 256, {threads_text(rows[0]['threads'])}", "width",
                      rows)
     chart_of_updates(args, "hidden", "width", "width of both hidden layers (units)", rows)
     return rows
@@ -149,7 +153,7 @@ def measure_hidden(args):
 
 def measure_batch(args):
     rows = [bench_update(args, "256,256", batch, args.threads) for batch in BATCHES]
-    table_of_updates(f"Batch: hidden 256,256, {rows[0]['threads']} threads", "batch", rows)
+    table_of_updates(f"Batch: hidden 256,256, {threads_text(rows[0]['threads'])}", "batch", rows)
     chart_of_updates(args, "batch", "batch", "batch (transitions)", rows)
     return rows
 
@@ -305,6 +309,10 @@ def parse(parser):
                                      ("threads", args.threads, 0, 256), ("runs", args.runs, 1, 99)):
         if not least <= value <= most:
             parser.error(f"--{name} is {least} to {most}")
+    try:
+        args.plots.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--plots: {args.plots}: {error.strerror}")
     if args.json and not args.json.absolute().parent.is_dir():
         parser.error(f"--json: there is no directory {args.json.parent}")
     return args

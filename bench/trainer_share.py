@@ -32,6 +32,9 @@ def run(*command):
     """Runs a command to its end; its last line when it fails."""
     done = subprocess.run(command, capture_output=True, text=True, check=False,
                           stdin=subprocess.DEVNULL, timeout=RUN_S_MAX)
+    if done.returncode == 2:
+        sys.stderr.write(done.stderr)
+        sys.exit(2)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
         raise OSError(f"{command[0]}: {said[-1] if said else f'exit code {done.returncode}'}")
@@ -65,10 +68,11 @@ def seconds(rows):
 
 def main():
     parser = Parser(prog="trainer_share.py", description=__doc__.splitlines()[0])
-    parser.add_argument("--polyak", type=pathlib.Path, default=pathlib.Path("build/bin/polyak"))
-    parser.add_argument("--hidden", default="256,256")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--updates", type=int, default=3000)
+    parser.add_argument("--polyak", type=pathlib.Path, default=pathlib.Path("build/bin/polyak"),
+                        help="the program (default build/bin/polyak)")
+    parser.add_argument("--hidden", default="256,256", help="widths (default 256,256)")
+    parser.add_argument("--batch", type=int, default=256, help="transitions (default 256)")
+    parser.add_argument("--updates", type=int, default=3000, help="to do (default 3000)")
     args = parser.parse_args()
     if not args.polyak.is_file():
         parser.error(f"there is no program {args.polyak}: build it (scripts/train.sh), or name it "

@@ -71,7 +71,8 @@ static uint64_t replay_rows(const Config *config, int obs_dim, int act_dim)
     int segment_steps = (int)config->segment_steps;
     if (config->replay_capacity.steps > 0)
         return replay_rows_for_steps((uint64_t)config->replay_capacity.steps, segment_steps);
-    uint64_t rows = (uint64_t)config->replay_capacity.bytes / replay_bytes(1, obs_dim, act_dim);
+    uint64_t rows =
+        replay_rows_for_bytes((uint64_t)config->replay_capacity.bytes, obs_dim, act_dim);
     uint64_t least = 2 * (uint64_t)segment_steps + (uint64_t)config->batch;
     return rows > least ? rows : least;
 }
@@ -85,6 +86,9 @@ int run_reserve(Run *run, int obs_dim, int act_dim, Err *err)
                        run->replay.obs_dim, run->replay.act_dim, obs_dim, act_dim);
     }
     DdpgConfig config = ddpg_config(run->config, obs_dim, act_dim);
+    if (config.threads > cpu_usable_count())
+        log_warn("--threads %d: only %d cores may be used, so the threads will wait for each other",
+                 config.threads, cpu_usable_count());
     int code =
         replay_new(&run->replay, replay_rows(run->config, obs_dim, act_dim), obs_dim, act_dim, err);
     if (code == 0)

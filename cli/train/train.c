@@ -9,6 +9,7 @@
 #include "cli/train/train_plan.h"
 #include "cli/train/train_run.h"
 #include "common/clock.h"
+#include "common/kernels.h"
 #include "common/log.h"
 #include "common/text.h"
 
@@ -120,6 +121,8 @@ int command_train(int argc, char **argv)
     int code = config_parse_args(&config, CONFIG_TRAIN, "polyak train",
                                  "Trains a policy with a learner and actors on this machine.", argc,
                                  argv, &done, &err);
+    if (!code && !done)
+        code = kernels_init(&err); /* its children would say the same, one after the other */
     if (!code && !done)
         code = train_plan(&config, &spec, &err);
     if (code)

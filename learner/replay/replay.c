@@ -19,6 +19,11 @@ size_t replay_bytes(uint64_t rows, int obs_dim, int act_dim)
     return (size_t)rows * (size_t)(obs_dim + act_dim + 2) * sizeof(float);
 }
 
+uint64_t replay_rows_for_bytes(uint64_t bytes, int obs_dim, int act_dim)
+{
+    return bytes / replay_bytes(1, obs_dim, act_dim);
+}
+
 int replay_new(Replay *replay, uint64_t rows, int obs_dim, int act_dim, Err *err)
 {
     CHECK(obs_dim > 0 && act_dim > 0 && rows > 1);

@@ -32,6 +32,9 @@ typedef struct Replay {
 /* Rows that hold `steps` steps in segments of at most segment_steps. */
 uint64_t replay_rows_for_steps(uint64_t steps, int segment_steps);
 
+/* Rows that fit into so many bytes; may be too few to work with. */
+uint64_t replay_rows_for_bytes(uint64_t bytes, int obs_dim, int act_dim);
+
 /* Bytes of a replay with `rows` rows. */
 size_t replay_bytes(uint64_t rows, int obs_dim, int act_dim);
 
