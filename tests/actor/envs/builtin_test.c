@@ -170,13 +170,17 @@ static void check_picture(EnvKind *kind)
     uint8_t *before = picture(env, 96, 96);
     uint8_t *same = picture(env, 96, 96);
     assert_memory_equal(before, same, 3 * 96 * 96);
-    for (int i = 0; i < 40; i++)
+    /* It may come back to where it was, but not stay there. */
+    bool moved = false;
+    for (int i = 0; i < 40; i++) {
         step(env, &rng);
-    uint8_t *after = picture(env, 96, 96);
-    assert_memory_not_equal(before, after, 3 * 96 * 96);
+        uint8_t *after = picture(env, 96, 96);
+        moved = moved || memcmp(before, after, 3 * 96 * 96) != 0;
+        free(after);
+    }
+    assert_true(moved);
     free(before);
     free(same);
-    free(after);
     env_destroy(&env);
 }
 
