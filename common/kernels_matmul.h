@@ -189,7 +189,8 @@ static void run_panel(int m, int j, int vectors, int n, int k, Left a, const flo
         if (is_packed)
             pack(deep, vectors, last_width, from, ldb, packed);
         panel(m, last_width, deep, left, is_packed ? packed : from, ld, bias, &part, j);
-        memset(bias, 0, sizeof bias);
+        if (!is_last)
+            memset(bias, 0, sizeof bias);
     }
 }
 

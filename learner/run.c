@@ -68,13 +68,12 @@ static DdpgConfig ddpg_config(const Config *config, int obs_dim, int act_dim)
 
 static uint64_t replay_rows(const Config *config, int obs_dim, int act_dim)
 {
+    const ConfigCapacity *capacity = &config->replay_capacity;
     int segment_steps = (int)config->segment_steps;
-    if (config->replay_capacity.steps > 0)
-        return replay_rows_for_steps((uint64_t)config->replay_capacity.steps, segment_steps);
-    uint64_t rows =
-        replay_rows_for_bytes((uint64_t)config->replay_capacity.bytes, obs_dim, act_dim);
+    uint64_t rows = replay_rows_for((uint64_t)capacity->steps, (uint64_t)capacity->bytes,
+                                    segment_steps, obs_dim, act_dim);
     uint64_t least = 2 * (uint64_t)segment_steps + (uint64_t)config->batch;
-    return rows > least ? rows : least;
+    return capacity->steps > 0 || rows > least ? rows : least;
 }
 
 int run_reserve(Run *run, int obs_dim, int act_dim, Err *err)

@@ -1,8 +1,6 @@
 /* polyak bench act: what an actor computes between two steps of its environments: one forward pass
  * of the policy for all of them, and the noise on each action. */
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "actor/explore.h"
 #include "actor/policy.h"

@@ -34,9 +34,8 @@ static int make_bed(const Config *config, Bed *bed, Err *err)
     int obs_dim = (int)config->obs_dim, act_dim = (int)config->act_dim;
     int steps = (int)config->segment_steps;
     const ConfigCapacity *capacity = &config->replay_capacity;
-    uint64_t rows = capacity->steps > 0
-                        ? replay_rows_for_steps((uint64_t)capacity->steps, steps)
-                        : replay_rows_for_bytes((uint64_t)capacity->bytes, obs_dim, act_dim);
+    uint64_t rows = replay_rows_for((uint64_t)capacity->steps, (uint64_t)capacity->bytes, steps,
+                                    obs_dim, act_dim);
     uint64_t least = replay_rows_for_steps(1, steps);
     if (rows < least)
         return err_set(err, ERR_USAGE, "--replay-capacity is too small for a segment of %d steps",

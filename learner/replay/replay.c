@@ -19,9 +19,11 @@ size_t replay_bytes(uint64_t rows, int obs_dim, int act_dim)
     return (size_t)rows * (size_t)(obs_dim + act_dim + 2) * sizeof(float);
 }
 
-uint64_t replay_rows_for_bytes(uint64_t bytes, int obs_dim, int act_dim)
+uint64_t replay_rows_for(uint64_t steps, uint64_t bytes, int segment_steps, int obs_dim,
+                         int act_dim)
 {
-    return bytes / replay_bytes(1, obs_dim, act_dim);
+    return steps > 0 ? replay_rows_for_steps(steps, segment_steps)
+                     : bytes / replay_bytes(1, obs_dim, act_dim);
 }
 
 int replay_new(Replay *replay, uint64_t rows, int obs_dim, int act_dim, Err *err)

@@ -32,8 +32,10 @@ typedef struct Replay {
 /* Rows that hold `steps` steps in segments of at most segment_steps. */
 uint64_t replay_rows_for_steps(uint64_t steps, int segment_steps);
 
-/* Rows that fit into so many bytes; may be too few to work with. */
-uint64_t replay_rows_for_bytes(uint64_t bytes, int obs_dim, int act_dim);
+/* Rows of a replay whose capacity is given in steps or, where these are 0, in bytes; from bytes
+ * they may be too few to work with. */
+uint64_t replay_rows_for(uint64_t steps, uint64_t bytes, int segment_steps, int obs_dim,
+                         int act_dim);
 
 /* Bytes of a replay with `rows` rows. */
 size_t replay_bytes(uint64_t rows, int obs_dim, int act_dim);

@@ -10,8 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/rng.h"
-#include "learner/agent/ddpg.h"
+#include "tests/learner/agent/ddpg_training.h"
 
 static const DdpgConfig small = {
     .obs_dim = 5,
@@ -27,41 +26,6 @@ static const DdpgConfig small = {
     .threads = 1,
     .seed = 5,
 };
-
-static Ddpg *make(const DdpgConfig *config)
-{
-    Ddpg *ddpg = NULL;
-    Err err = {0};
-    if (ddpg_new(config, &ddpg, &err) != 0)
-        fail_msg("%s", err.text);
-    return ddpg;
-}
-
-/* A batch for update number `update`; some rows are terminal. */
-static void fill(Batch *batch, uint64_t update)
-{
-    Rng rng = rng_stream(3, RNG_TEST, update, 0, 0);
-    for (int i = 0; i < batch->rows * (batch->obs_dim + batch->act_dim); i++) {
-        batch->obs_action[i] = (float)(2 * rng_uniform(&rng) - 1);
-        batch->next_obs_action[i] = (float)(2 * rng_uniform(&rng) - 1);
-    }
-    for (int i = 0; i < batch->rows; i++) {
-        batch->reward[i] = (float)rng_normal(&rng);
-        batch->bootstrap[i] = (float)(rng_below(&rng, 4) > 0);
-    }
-}
-
-static void train(Ddpg *ddpg, const DdpgConfig *config, int updates)
-{
-    Batch batch;
-    DdpgStats stats;
-    assert_int_equal(batch_new(&batch, config->batch, config->obs_dim, config->act_dim), 0);
-    for (int i = 0; i < updates; i++) {
-        fill(&batch, ddpg_state(ddpg)->updates);
-        assert_int_equal(ddpg_update(ddpg, &batch, &stats), 0);
-    }
-    batch_destroy(&batch);
-}
 
 static void for_each_block(DdpgNetwork *a, DdpgNetwork *b,
                            void (*visit)(const float *a, const float *b, size_t n))
