@@ -44,24 +44,13 @@ typedef struct Kernels {
     int small_weights_max;
     int large_weights_min;
 
-    /* The products of a dense layer y = f(x w + bias), w (in, out); matrices are row-major without
-     * gaps but for x, whose row stride is ldx floats. batch may be 0.
-     *
-     * y (batch, out) = f(x w + bias), f = ReLU or nothing. */
+    /* The products of a dense layer, as matmul.h has them; batch may be 0. */
     void (*forward)(int batch, int in, int out, const float *x, int ldx, const float *w,
                     const float *bias, bool relu, float *y);
-
-    /* dx (batch, in) = dz (batch, out) w^T, given w_t (out, in), the transposed w; 0 where y
-     * (batch, in), the ReLUs' output that the layer read, is 0. y may be NULL. */
     void (*grad_input)(int batch, int in, int out, const float *dz, const float *w_t,
                        const float *y, float *dx);
-
-    /* dx (batch, columns) = dz (batch, out) w^T for some neighbouring rows w (columns, out) of a
-     * layer's weights: the gradient of these inputs alone, best for a few. */
     void (*grad_columns)(int batch, int columns, int out, const float *dz, const float *w,
                          float *dx);
-
-    /* dw (in, out) = x^T dz, added to what is there where `add`. */
     void (*grad_weight)(int batch, int in, int out, const float *x, int ldx, const float *dz,
                         bool add, float *dw);
 
