@@ -15,7 +15,7 @@
 
 #include "common/err.h"
 
-enum { CONFIG_TEXT_MAX = 1023, CONFIG_HIDDEN_MAX = 8 };
+enum { CONFIG_TEXT_MAX = 1023, CONFIG_HIDDEN_MAX = 8, CONFIG_NAME_MAX = 63 };
 
 /* Higher wins. */
 typedef enum ConfigSource {
@@ -34,10 +34,15 @@ typedef enum ConfigProgram {
     CONFIG_EVAL = 8,
     CONFIG_STATUS = 16,
     CONFIG_BENCH = 32,
+    CONFIG_OPERATE = 64, /* set, drain */
+    CONFIG_RERUN = 128,
+    CONFIG_INSPECT = 256,
 } ConfigProgram;
 
 typedef enum Noise { NOISE_GAUSSIAN = 0, NOISE_OU = 1 } Noise;
 typedef enum ActorRole { ACTOR_ROLE_ACTOR = 0, ACTOR_ROLE_EVALUATOR = 1 } ActorRole;
+typedef enum LogKeep { LOG_KEEP_NEEDED = 0, LOG_KEEP_ALL = 1 } LogKeep;
+typedef enum LogOnError { LOG_ON_ERROR_CONTINUE = 0, LOG_ON_ERROR_WAIT = 1 } LogOnError;
 typedef enum Progress { PROGRESS_AUTO = 0, PROGRESS_OFF = 1 } Progress;
 
 /* A comma list of layer widths, such as 400,300. */
@@ -87,6 +92,11 @@ int config_resume(Config *config, const char *path, Err *err);
  * as the run; ERR_USAGE names the keys. For the programs that learn, once all sources are applied.
  */
 int config_check(const Config *config, Err *err);
+
+/* Sets a key that may change while the run goes on, from "key=value", and gives its name. ERR_USAGE
+ * names those that may, or what is wrong with the value; then nothing is changed. */
+int config_set_live(Config *config, const char *assignment, char name[CONFIG_NAME_MAX + 1],
+                    Err *err);
 
 /* The effective configuration as YAML, in the table's order, with unit and source as comments. Keys
  * that only say where a program runs (run_dir, bind, …) are left out when `run_only`. *text is

@@ -44,6 +44,7 @@ static const char introduction[] =
     "  something else is refused. Only `env` may become another path of a plugin, which has to be\n"
     "  the same environment.\n"
     "- **may change**: the run keeps its value unless a flag or file gives another one.\n"
+    "- **live**: the same, and `polyak set` changes it while the run goes on.\n"
     "- **local**: says where and how a program runs. It is not stored.\n"
     "\n"
     "## What cannot go together\n"
@@ -84,6 +85,8 @@ static const char *trait_name(ConfigTrait trait)
         return "fixed";
     case CONFIG_TRAIT_TUNABLE:
         return "may change";
+    case CONFIG_TRAIT_LIVE:
+        return "live";
     case CONFIG_TRAIT_LOCAL:
         return "local";
     }

@@ -19,11 +19,16 @@ static bool key_equal(const Config *a, const Config *b, const ConfigKey *key)
     return strcmp(a_text, b_text) == 0;
 }
 
+static bool may_change(const ConfigKey *key)
+{
+    return key->trait == CONFIG_TRAIT_TUNABLE || key->trait == CONFIG_TRAIT_LIVE;
+}
+
 /* Whether the run goes on with what a person gave now: the same value, or a plugin that has moved,
  * or the environment of a run that took it from its actors. */
 static bool may_become(const Config *given, const Config *stored, const ConfigKey *key)
 {
-    if (key->trait == CONFIG_TRAIT_TUNABLE || key_equal(given, stored, key))
+    if (may_change(key) || key_equal(given, stored, key))
         return true;
     if (strcmp(key->name, "env") != 0)
         return false;
@@ -33,16 +38,6 @@ static bool may_become(const Config *given, const Config *stored, const ConfigKe
 /* Refuses a value that a person gave for a key of the run which has another one. */
 static int contradiction(const Config *given, const Config *stored, const ConfigKey *key, Err *err)
 {
-    char may_change[400] = "";
-    size_t used = 0;
-    for (int i = 0; i < config_num_keys() && used < sizeof may_change; i++) {
-        const ConfigKey *other = config_key_at(i);
-        if (other->trait != CONFIG_TRAIT_TUNABLE)
-            continue;
-        int length = snprintf(may_change + used, sizeof may_change - used, "%s%s", used ? ", " : "",
-                              other->name);
-        used += (size_t)length;
-    }
     ConfigValue value;
     char text[CONFIG_VALUE_TEXT_BYTES];
     char given_excerpt[24];
@@ -52,8 +47,9 @@ static int contradiction(const Config *given, const Config *stored, const Config
     config_value_load(stored, key, &value);
     text_excerpt(config_value_format(key, &value, text), stored_excerpt, sizeof stored_excerpt);
     return err_set(err, ERR_USAGE,
-                   "%s is \"%s\" in this run and cannot become \"%s\"; what may change: %s",
-                   key->name, stored_excerpt, given_excerpt, may_change);
+                   "%s is \"%s\" in this run and cannot become \"%s\": leave it out, or name another "
+                   "--run-dir (docs/config.md marks what may change)",
+                   key->name, stored_excerpt, given_excerpt);
 }
 
 int config_resume(Config *config, const char *path, Err *err)

@@ -48,6 +48,8 @@ static const struct {
     {CONFIG_LEARNER, "polyak-learner"}, {CONFIG_ACTOR, "polyak-actor"},
     {CONFIG_TRAIN, "polyak train"},     {CONFIG_EVAL, "polyak eval"},
     {CONFIG_STATUS, "polyak status"},   {CONFIG_BENCH, "polyak bench"},
+    {CONFIG_OPERATE, "polyak set"},     {CONFIG_RERUN, "polyak rerun"},
+    {CONFIG_INSPECT, "polyak inspect"},
 };
 
 enum {

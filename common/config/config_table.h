@@ -26,6 +26,7 @@ typedef enum ConfigType {
 typedef enum ConfigTrait {
     CONFIG_TRAIT_RUN,
     CONFIG_TRAIT_TUNABLE,
+    CONFIG_TRAIT_LIVE,
     CONFIG_TRAIT_LOCAL,
 } ConfigTrait;
 

@@ -304,13 +304,13 @@ static int write_yaml(const Config *config, unsigned traits, ConfigSource least,
 
 int config_to_yaml(const Config *config, bool run_only, char **text, Err *err)
 {
-    unsigned stored = 1U << CONFIG_TRAIT_RUN | 1U << CONFIG_TRAIT_TUNABLE;
+    unsigned stored = 1U << CONFIG_TRAIT_RUN | 1U << CONFIG_TRAIT_TUNABLE | 1U << CONFIG_TRAIT_LIVE;
     unsigned all = stored | 1U << CONFIG_TRAIT_LOCAL;
     return write_yaml(config, run_only ? stored : all, CONFIG_DEFAULT, text, err);
 }
 
 int config_given_to_yaml(const Config *config, char **text, Err *err)
 {
-    unsigned stored = 1U << CONFIG_TRAIT_RUN | 1U << CONFIG_TRAIT_TUNABLE;
+    unsigned stored = 1U << CONFIG_TRAIT_RUN | 1U << CONFIG_TRAIT_TUNABLE | 1U << CONFIG_TRAIT_LIVE;
     return write_yaml(config, stored, CONFIG_STORED, text, err);
 }

@@ -1,0 +1,42 @@
+/* Changing a key while the run goes on. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/config/config.h"
+#include "common/config/config_table.h"
+#include "common/text.h"
+
+static int refuse(const char *name, Err *err)
+{
+    char live[400] = "";
+    char excerpt[CONFIG_EXCERPT_BYTES];
+    size_t used = 0;
+    for (int i = 0; i < config_num_keys() && used < sizeof live; i++) {
+        const ConfigKey *key = config_key_at(i);
+        if (key->trait == CONFIG_TRAIT_LIVE)
+            used += (size_t)snprintf(live + used, sizeof live - used, "%s%s", used ? ", " : "",
+                                     key->name);
+    }
+    text_excerpt(name, excerpt, sizeof excerpt);
+    return err_set(err, ERR_USAGE, "\"%s\" cannot be set while a run goes on; what can: %s",
+                   excerpt, live);
+}
+
+int config_set_live(Config *config, const char *assignment, char name[CONFIG_NAME_MAX + 1],
+                    Err *err)
+{
+    const char *equals = strchr(assignment, '=');
+    if (!equals)
+        return err_set(err, ERR_USAGE, "write KEY=VALUE, such as updates_per_env_step=0.5");
+    snprintf(name, CONFIG_NAME_MAX + 1, "%.*s", (int)(equals - assignment), assignment);
+    const ConfigKey *key = config_key_find(name);
+    if (!key || key->trait != CONFIG_TRAIT_LIVE)
+        return refuse(name, err);
+    Config changed = *config;
+    int code = config_set(&changed, name, equals + 1, CONFIG_FLAG, err);
+    if (code == ERR_OK)
+        code = config_check(&changed, err);
+    if (code == ERR_OK)
+        *config = changed;
+    return code;
+}
