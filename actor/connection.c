@@ -117,6 +117,9 @@ static void say_words(Connection *connection, int64_t now_ms)
                  (unsigned long long)uplink->lost_steps);
         connection->losses_said = uplink->lost_segments;
     }
+    if (uplink->silent_ms > 0 && !connection->silence_said)
+        log_info("the learner is lost: silent for %.1f s", (double)uplink->silent_ms / 1000.0);
+    connection->silence_said = uplink->silent_ms > 0;
     if (uplink->state != UPLINK_CONNECTING) {
         connection->next_word_ms = now_ms + FIRST_WORD_MS;
         return;

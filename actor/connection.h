@@ -17,6 +17,7 @@ typedef struct Connection {
     uint64_t welcomes_seen;
     uint64_t sessions_seen;
     uint64_t losses_said; /* segments */
+    bool silence_said;    /* that the learner is lost */
     int64_t next_word_ms; /* when the wait for the learner is logged next */
     void (*on_message)(void *context,
                        const Message *message); /* what is not the protocol's; or NULL */

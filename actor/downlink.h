@@ -26,8 +26,8 @@ typedef struct Downlink {
 int downlink_init(Downlink *downlink, void *zmq_context, const Spec *spec, Err *err);
 void downlink_destroy(Downlink *downlink);
 
-/* Subscribes where a Welcome says; `dialled` is the endpoint of the uplink. A new session or place
- * takes a new socket. ERR_NET, ERR_USAGE. */
+/* Subscribes where a Welcome says, with a new socket; `dialled` is the endpoint of the uplink.
+ * ERR_NET, ERR_USAGE. */
 int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialled,
                   const Session *session, Err *err);
 

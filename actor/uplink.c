@@ -75,8 +75,11 @@ UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message)
 {
     if (uplink->state == UPLINK_FINISHED || uplink->state == UPLINK_REFUSED)
         return UPLINK_NOTHING;
-    if (!uplink->socket_wanted && now_ms - uplink->heard_ms > silence_allowed_ms(uplink))
+    if (!uplink->socket_wanted && now_ms - uplink->heard_ms > silence_allowed_ms(uplink)) {
+        if (uplink->state == UPLINK_ACTIVE)
+            uplink->silent_ms = now_ms - uplink->heard_ms;
         reconnect(uplink, now_ms, 0);
+    }
     if (uplink->socket_wanted) {
         if (now_ms < uplink->retry_ms)
             return UPLINK_NOTHING;
@@ -103,6 +106,7 @@ static void take_welcome(Uplink *uplink, const Welcome *welcome)
     if (uplink->state != UPLINK_CONNECTING)
         return;
     uplink->state = UPLINK_ACTIVE;
+    uplink->silent_ms = 0;
     uplink->welcome = *welcome;
     uplink->welcomes++;
     uplink->send_limit_sequence = welcome->send_limit_sequence;

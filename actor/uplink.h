@@ -37,10 +37,11 @@ typedef struct Uplink {
     uint64_t sessions; /* how many were begun; on a change the caller counts its open steps again */
     bool socket_wanted;
     bool hello_due;
-    int64_t heard_ms; /* when the learner was last heard, or the Hello said */
-    int64_t told_ms;  /* when we last sent Hello or a heartbeat */
-    int64_t retry_ms; /* not before */
-    int64_t lost_ms;  /* since when there is no connection */
+    int64_t heard_ms;  /* when the learner was last heard, or the Hello said */
+    int64_t told_ms;   /* when we last sent Hello or a heartbeat */
+    int64_t retry_ms;  /* not before */
+    int64_t lost_ms;   /* since when there is no connection */
+    int64_t silent_ms; /* the learner was silent for so long when it was given up; 0: it was not */
     uint64_t send_limit_sequence;
     uint64_t step_limit;
     uint64_t steps_taken; /* in this session, recorded ones */
