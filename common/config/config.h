@@ -43,6 +43,13 @@ typedef enum Noise { NOISE_GAUSSIAN = 0, NOISE_OU = 1 } Noise;
 typedef enum ActorRole { ACTOR_ROLE_ACTOR = 0, ACTOR_ROLE_EVALUATOR = 1 } ActorRole;
 typedef enum LogKeep { LOG_KEEP_NEEDED = 0, LOG_KEEP_ALL = 1 } LogKeep;
 typedef enum LogOnError { LOG_ON_ERROR_CONTINUE = 0, LOG_ON_ERROR_WAIT = 1 } LogOnError;
+typedef enum BenchMode {
+    BENCH_MODE_PLAIN = 0,
+    BENCH_MODE_LOG = 1,
+    BENCH_MODE_DISK = 2,
+    BENCH_MODE_CURVE = 3,
+    BENCH_MODE_STOPPED = 4,
+} BenchMode;
 typedef enum Progress { PROGRESS_AUTO = 0, PROGRESS_OFF = 1 } Progress;
 
 /* A comma list of layer widths, such as 400,300. */
