@@ -17,6 +17,7 @@
 #include "common/mlp.h"
 #include "common/run_status.h"
 #include "common/segment.h"
+#include "common/session.h"
 #include "common/spec.h"
 #include "common/version.h"
 
@@ -38,10 +39,6 @@ enum {
     WIRE_STATUS_BYTES_MAX = 4 << 20,   /* a Status of STATUS_ACTORS_MAX actors */
     WIRE_POLICY_BYTES_MAX = 256 << 20, /* Weights and EvalRequest; wire_carries() says which fit */
 };
-
-typedef struct Session {
-    uint8_t id[16];
-} Session;
 
 typedef enum MessageKind {
     MESSAGE_HELLO = 1,
@@ -198,8 +195,8 @@ void wire_pack(const Message *message, const WireLimits *dims, uint8_t *frame);
 /* Reads a frame. ERR_FORMAT (malformed or beyond limits), ERR_NOMEM (over the arena's budget),
  * ERR_SPEC (a Hello's spec is unsound, or an actor or evaluator has none) or ERR_DIVERGED (numbers
  * that are not finite), with the reason; *message is then undefined. `limits` may be NULL for a
- * receiver that takes no segments. Of a Hello of another protocol version only protocol_version and
- * session are read, the rest is zero: it is there to be rejected. */
+ * receiver that takes no segments. Of a Hello or Welcome of another protocol version only
+ * protocol_version and session are read, the rest is zero: it is there to be refused. */
 int wire_unpack(const uint8_t *frame, size_t frame_bytes, const WireLimits *limits,
                 WireArena *arena, Message *message, Err *err);
 

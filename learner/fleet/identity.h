@@ -1,0 +1,26 @@
+/* Who a peer is, as its connection has proved it: filled by whoever knows the transport, read by
+ * the fleet at each Hello. A plain value. */
+#ifndef POLYAK_LEARNER_FLEET_IDENTITY_H
+#define POLYAK_LEARNER_FLEET_IDENTITY_H
+
+#include <stdbool.h>
+
+#include "proto/wire.h"
+
+enum { IDENTITY_KEY_BYTES = 64 };
+
+typedef struct PeerIdentity {
+    char key[IDENTITY_KEY_BYTES]; /* name of its key; empty where connections have none */
+    unsigned roles;               /* that the key grants at this moment: a set of 1u << role */
+    bool local;                   /* it came over ipc or loopback */
+} PeerIdentity;
+
+/* Of a connection without encryption: anybody may do all but operate, which the fleet leaves to
+ * those on this machine. */
+static inline PeerIdentity identity_without_key(bool local)
+{
+    return (PeerIdentity){.roles = 1U << ROLE_ACTOR | 1U << ROLE_EVALUATOR | 1U << ROLE_OBSERVER,
+                          .local = local};
+}
+
+#endif
