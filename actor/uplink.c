@@ -105,6 +105,14 @@ static void take_welcome(Uplink *uplink, const Welcome *welcome)
 {
     if (uplink->state != UPLINK_CONNECTING)
         return;
+    if (welcome->protocol_version != WIRE_PROTOCOL_VERSION) {
+        snprintf(uplink->refusal, sizeof uplink->refusal,
+                 "the learner speaks protocol version %u, this program %d: use programs of one "
+                 "version",
+                 welcome->protocol_version, WIRE_PROTOCOL_VERSION);
+        uplink->state = UPLINK_REFUSED;
+        return;
+    }
     uplink->state = UPLINK_ACTIVE;
     uplink->silent_ms = 0;
     uplink->welcome = *welcome;

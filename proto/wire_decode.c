@@ -118,10 +118,12 @@ static int check_welcome(const Polyak__Welcome *in, Err *err)
 
 static int decode_welcome(const Polyak__Welcome *in, Welcome *welcome, Err *err)
 {
+    welcome->protocol_version = in->protocol_version;
+    if (in->protocol_version != WIRE_PROTOCOL_VERSION)
+        return ERR_OK; /* as a Hello: there to be refused with both versions named */
     int rc = check_welcome(in, err);
     if (rc != ERR_OK)
         return rc;
-    welcome->protocol_version = in->protocol_version;
     welcome->epoch = in->epoch;
     welcome->actor_index = in->actor_index;
     welcome->incarnation = in->incarnation;

@@ -35,7 +35,8 @@ static int setup(void **state)
     stop = 0;
     sequence = steps = 0;
     welcome = (Message){.kind = MESSAGE_WELCOME,
-                        .welcome = {.send_limit_sequence = 1000,
+                        .welcome = {.protocol_version = WIRE_PROTOCOL_VERSION,
+                                    .send_limit_sequence = 1000,
                                     .step_limit = 50,
                                     .heartbeat_interval_ms = 2000, /* the test answers sooner */
                                     .segment_steps = SEGMENT_STEPS,

@@ -78,7 +78,8 @@ static int drive_on(void)
 }
 
 static const Message welcome = {.kind = MESSAGE_WELCOME,
-                                .welcome = {.send_limit_sequence = 100,
+                                .welcome = {.protocol_version = WIRE_PROTOCOL_VERSION,
+                                            .send_limit_sequence = 100,
                                             .step_limit = 100,
                                             .heartbeat_interval_ms = 400,
                                             .segment_steps = STEPS_MAX}};

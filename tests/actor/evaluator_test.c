@@ -63,7 +63,8 @@ static void welcome_and_ask(int obs_dim, uint32_t episodes)
                      0);
     assert_int_equal(fake_learner_expects(&learner, MESSAGE_HELLO)->hello.role, ROLE_EVALUATOR);
     fake_learner_says(&learner, &(Message){.kind = MESSAGE_WELCOME,
-                                           .welcome = {.heartbeat_interval_ms = HEARTBEAT_MS,
+                                           .welcome = {.protocol_version = WIRE_PROTOCOL_VERSION,
+                                                       .heartbeat_interval_ms = HEARTBEAT_MS,
                                                        .segment_steps = 1}});
     fake_learner_says(&learner, &request);
 }

@@ -79,7 +79,8 @@ static inline void receive(const Message *from_learner)
 static inline void receive_welcome(uint64_t acked, uint64_t send_limit, uint64_t step_limit)
 {
     receive(&(Message){.kind = MESSAGE_WELCOME,
-                       .welcome = {.acked_sequence = acked,
+                       .welcome = {.protocol_version = WIRE_PROTOCOL_VERSION,
+                                   .acked_sequence = acked,
                                    .send_limit_sequence = send_limit,
                                    .step_limit = step_limit,
                                    .heartbeat_interval_ms = HEARTBEAT_MS,

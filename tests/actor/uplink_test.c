@@ -183,7 +183,8 @@ static void connect_with(bool sync, uint32_t policy_age_s_max, Version newest)
 {
     expect_hello(&first_session, 1);
     receive(&(Message){.kind = MESSAGE_WELCOME,
-                       .welcome = {.step_limit = 10,
+                       .welcome = {.protocol_version = WIRE_PROTOCOL_VERSION,
+                                   .step_limit = 10,
                                    .heartbeat_interval_ms = HEARTBEAT_MS,
                                    .sync = sync,
                                    .policy_age_s_max = policy_age_s_max,

@@ -91,7 +91,7 @@ static void test_an_empty_body_is_no_message_unless_it_says_all(void **state)
     for (int kind = MESSAGE_HELLO; kind <= MESSAGE_EVAL_RESULT; kind++) {
         bool says_all = kind == MESSAGE_ACK || kind == MESSAGE_HEARTBEAT ||
                         kind == MESSAGE_STATUS_REQUEST || kind == MESSAGE_STATUS ||
-                        kind == MESSAGE_HELLO; /* of protocol version 0, to be rejected */
+                        kind == MESSAGE_HELLO || kind == MESSAGE_WELCOME; /* of version 0 */
         start((MessageKind)kind);
         assert_int_equal(code_of_writer(), says_all ? ERR_OK : ERR_FORMAT);
     }
