@@ -23,6 +23,7 @@ BIN = os.environ["POLYAK_BIN_DIR"]
 PLUGINS = os.environ["POLYAK_PLUGIN_DIR"]
 SANITIZED = bool(os.environ.get("POLYAK_SANITIZE"))
 DEADLINE_S = 60
+SKIPPED = 77  # exit code of a script whose tests cannot be run here
 
 # Small networks and few steps. Checkpoints and metrics as often as they can be had.
 SMALL = ["--hidden=16,16", "--batch=32", "--replay-capacity=10000", "--warmup-env-steps=500",
@@ -158,6 +159,7 @@ class EndToEnd(unittest.TestCase):
         self.programs = []
         self.stories = []
         self.emulator = []  # the words before a program's name
+        self.inside = {}  # by program: the words before those, where it runs on a host of its own
         self.addCleanup(self._kill_all)
         self.sockets = self.path("sockets")  # where `train` has its sockets
         os.mkdir(self.sockets)
@@ -225,8 +227,8 @@ class EndToEnd(unittest.TestCase):
     # --- Programs
 
     def start(self, program, *args):
-        started = Program(self.directory, [*self.emulator, os.path.join(BIN, program), *args],
-                          self.environment)
+        words = [*self.inside.get(program, ()), *self.emulator, os.path.join(BIN, program), *args]
+        started = Program(self.directory, words, self.environment)
         self.programs.append(started)
         return started
 
@@ -302,5 +304,16 @@ class EndToEnd(unittest.TestCase):
             self.assertEqual(newest["updates"], updates)
 
 
+def knows(program, flag):
+    """Whether a program has this flag."""
+    said = subprocess.run([os.path.join(BIN, program), "--help"], capture_output=True, text=True,
+                          check=True)
+    return flag in said.stdout
+
+
 def main():
-    unittest.main(module="__main__", verbosity=2)
+    """Runs the tests. Where all were skipped, the exit code says so."""
+    result = unittest.main(module="__main__", verbosity=2, exit=False).result
+    if result.wasSuccessful() and len(result.skipped) == result.testsRun > 0:
+        sys.exit(SKIPPED)
+    sys.exit(0 if result.wasSuccessful() else 1)
