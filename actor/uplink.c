@@ -176,6 +176,7 @@ static void take_reject(Uplink *uplink, const Reject *reject, const Session *fre
         reconnect(uplink, now_ms, 0);
         break;
     case REJECT_FULL:
+    case REJECT_LOADING:
         reconnect(uplink, now_ms, RETRY_FULL_MS);
         break;
     default:

@@ -10,8 +10,6 @@
 #include "proto/wire.h"
 
 enum {
-    FRAME_BYTES_MAX = 4 << 20, /* a status of STATUS_ACTORS_MAX actors */
-    STATUS_ARENA_BYTES = 16 << 20,
     OTHER_ARENA_BYTES = 64 << 10,
     REQUEST_BYTES_MAX = 1024, /* a Hello without environment */
     FRAMES_PER_ADVANCE = 64,
@@ -41,7 +39,7 @@ static int set_option(void *socket, int option, int value)
 
 static int set_options(void *socket)
 {
-    int64_t frame_bytes_max = FRAME_BYTES_MAX;
+    int64_t frame_bytes_max = WIRE_STATUS_BYTES_MAX;
     int failed = set_option(socket, ZMQ_LINGER, 0);
     failed |= set_option(socket, ZMQ_SNDHWM, 16);
     failed |= set_option(socket, ZMQ_RCVHWM, 16);
@@ -77,7 +75,7 @@ int observer_new(const char *endpoint, const char *name, Observer **observer, Er
         return err_set(err, ERR_NOMEM, "not enough memory for an observer");
     snprintf(self->endpoint, sizeof self->endpoint, "%s", endpoint);
     snprintf(self->name, sizeof self->name, "%s", name);
-    self->status_arena = wire_arena_new(STATUS_ARENA_BYTES);
+    self->status_arena = wire_arena_new(WIRE_STATUS_BYTES_MAX);
     self->other_arena = wire_arena_new(OTHER_ARENA_BYTES);
     self->context = zmq_ctx_new();
     int code = 0;

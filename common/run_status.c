@@ -65,6 +65,16 @@ static void add_time_left(Line *line, double seconds_left)
         line_add(line, "%sleft %d:%02d", gap(line), minutes, (int)(seconds % 60));
 }
 
+void run_status_alarm(RunStatus *status, const char *format, ...)
+{
+    if (status->num_alarms == STATUS_ALARMS_MAX)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(status->alarms[status->num_alarms++], STATUS_TEXT_MAX, format, args);
+    va_end(args);
+}
+
 void run_status_line(const RunStatus *status, char *text, int text_bytes)
 {
     CHECK(text_bytes > 0);

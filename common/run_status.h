@@ -3,21 +3,35 @@
 #ifndef POLYAK_COMMON_RUN_STATUS_H
 #define POLYAK_COMMON_RUN_STATUS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/spec.h"
 
-enum { STATUS_TEXT_MAX = 200, STATUS_ACTORS_MAX = 4096 };
+enum { STATUS_TEXT_MAX = 200, STATUS_ACTORS_MAX = 4096, STATUS_ALARMS_MAX = 8 };
 
 typedef struct ActorStatus {
     uint32_t actor_index;
     uint32_t incarnation;
     char name[64];
-    uint64_t env_steps;     /* accepted from this session */
-    uint64_t unused_credit; /* env steps granted and not yet received */
-    uint32_t silent_ms;     /* since it was last heard */
-    uint64_t dropped_steps; /* not finite, never sent */
-    char waiting_for[STATUS_TEXT_MAX];
+    uint64_t env_steps;                   /* accepted from this session */
+    uint64_t unused_credit;               /* env steps granted and not yet received */
+    uint32_t silent_ms;                   /* since it was last heard */
+    uint64_t dropped_steps;               /* not finite, never sent */
+    char waiting_for[STATUS_TEXT_MAX];    /* the actor's own reason */
+    char learner_reason[STATUS_TEXT_MAX]; /* why the learner withholds its credit */
+    char labels[STATUS_TEXT_MAX];         /* joined by commas */
+    char key[64];                         /* the name of its key; empty without encryption */
+    uint32_t num_envs;
+    double env_steps_per_s;      /* as it says; NaN before it said so */
+    uint64_t policy_lag_updates; /* done since the policy that it acts with */
+    bool policy_epoch_old;       /* that policy is from before the learner's last start */
+    uint64_t send_credit;        /* segments that it may still send */
+    uint32_t outbox_segments;    /* that it holds until they are acknowledged */
+    uint64_t lost_steps;         /* acknowledged, and lost by the learner with the power */
+    uint64_t expired_segments;   /* lost by the actor, when the learner had forgotten its session */
+    uint64_t expired_steps;
+    bool draining;
 } ActorStatus;
 
 typedef struct RunStatus {
@@ -39,9 +53,27 @@ typedef struct RunStatus {
     uint32_t publish_interval_ms; /* effective */
     uint32_t evaluators;
     uint64_t wall_ms; /* since this start of the learner */
+    uint32_t num_alarms;
+    char alarms[STATUS_ALARMS_MAX][STATUS_TEXT_MAX]; /* what a person should look at */
+    char log_state[STATUS_TEXT_MAX]; /* of the replay log: "on", "off", "failing: …" */
+    uint64_t log_bytes;
+    uint64_t log_position;        /* segments of the run that are logged */
+    uint64_t log_synced_position; /* and would survive a power cut */
+    uint64_t skipped_updates;     /* that were not finite */
+    uint64_t rollbacks;           /* to the last checkpoint */
+    uint64_t refused_peers;       /* not let in */
+    uint64_t garbage_messages;    /* that could not be read */
+    uint32_t half_open;           /* connections that have not finished their handshake */
+    uint32_t sessions;            /* remembered */
+    uint64_t lost_segments;       /* acknowledged, and lost with the power */
+    uint64_t lost_steps;          /* their env steps */
     uint32_t num_actors;
     ActorStatus *actors; /* (num_actors), owned by whoever made the snapshot */
 } RunStatus;
+
+/* Adds an alarm, cut to its place; beyond STATUS_ALARMS_MAX it is left out. */
+void run_status_alarm(RunStatus *status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Writes the one-line progress: env steps, updates, episodes, return, rates, time left. */
 void run_status_line(const RunStatus *status, char *text, int text_bytes);

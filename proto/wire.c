@@ -8,10 +8,11 @@
 #define SAME(ours, protocols) _Static_assert((int)(ours) == (int)(protocols), #ours)
 SAME(MESSAGE_HELLO, POLYAK__MESSAGE_KIND__KIND_HELLO);
 SAME(MESSAGE_EVAL_RESULT, POLYAK__MESSAGE_KIND__KIND_EVAL_RESULT);
+SAME(MESSAGE_OUTCOME, POLYAK__MESSAGE_KIND__KIND_OUTCOME);
 SAME(ROLE_ACTOR, POLYAK__ROLE__ROLE_ACTOR);
-SAME(ROLE_OBSERVER, POLYAK__ROLE__ROLE_OBSERVER);
+SAME(ROLE_RELAY, POLYAK__ROLE__ROLE_RELAY);
 SAME(REJECT_VERSION, POLYAK__REJECT_REASON__REJECT_VERSION);
-SAME(REJECT_OUT_OF_MEMORY, POLYAK__REJECT_REASON__REJECT_OUT_OF_MEMORY);
+SAME(REJECT_LOADING, POLYAK__REJECT_REASON__REJECT_LOADING);
 SAME(BYE_FINISHED, POLYAK__BYE_REASON__BYE_FINISHED);
 SAME(BYE_RESTARTING, POLYAK__BYE_REASON__BYE_RESTARTING);
 
@@ -32,6 +33,9 @@ static const Kind kinds[] = {
     [MESSAGE_STATUS] = {"status", &polyak__status__descriptor},
     [MESSAGE_EVAL_REQUEST] = {"evaluation request", &polyak__eval_request__descriptor},
     [MESSAGE_EVAL_RESULT] = {"evaluation result", &polyak__eval_result__descriptor},
+    [MESSAGE_SET] = {"set", &polyak__set__descriptor},
+    [MESSAGE_DRAIN] = {"drain", &polyak__drain__descriptor},
+    [MESSAGE_OUTCOME] = {"outcome", &polyak__outcome__descriptor},
 };
 enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -106,8 +110,17 @@ const char *role_name(Role role)
         return "evaluator";
     case ROLE_OBSERVER:
         return "observer";
+    case ROLE_OPERATOR:
+        return "operator";
+    case ROLE_RELAY:
+        return "relay";
     }
     return "unknown";
+}
+
+bool role_has_spec(Role role)
+{
+    return role == ROLE_ACTOR || role == ROLE_EVALUATOR;
 }
 
 const char *reject_reason_name(RejectReason reason)
@@ -127,6 +140,8 @@ const char *reject_reason_name(RejectReason reason)
         return "full";
     case REJECT_OUT_OF_MEMORY:
         return "out_of_memory";
+    case REJECT_LOADING:
+        return "loading";
     }
     return "unknown";
 }

@@ -22,7 +22,7 @@
 #include "common/version.h"
 
 enum {
-    WIRE_PROTOCOL_VERSION = 2,
+    WIRE_PROTOCOL_VERSION = 3,
     WIRE_TEXT_MAX = 200,       /* bytes of any text for people */
     WIRE_NAME_MAX = 63,        /* bytes of a peer's name */
     WIRE_LABELS_MAX = 16,      /* labels of a Hello */
@@ -32,11 +32,14 @@ enum {
     WIRE_EPISODES_MAX = 10000, /* episodes of one evaluation */
 };
 
+/* Numbers that the learner goes on counting from end here: sums of them do not overflow. */
+#define WIRE_COUNT_MAX (UINT64_C(1) << 53)
+
 /* Bytes that hold any frame, and any decoded one, so both ZMQ_MAXMSGSIZE and an arena's budget. A
  * Segment needs wire_segment_bytes_max(). */
 enum {
     WIRE_SMALL_BYTES_MAX = 8 << 10,    /* all but Segment, Status, EvalRequest and Weights */
-    WIRE_STATUS_BYTES_MAX = 4 << 20,   /* a Status of STATUS_ACTORS_MAX actors */
+    WIRE_STATUS_BYTES_MAX = 12 << 20,  /* a Status of STATUS_ACTORS_MAX actors */
     WIRE_POLICY_BYTES_MAX = 256 << 20, /* Weights and EvalRequest; wire_carries() says which fit */
 };
 
@@ -52,9 +55,19 @@ typedef enum MessageKind {
     MESSAGE_STATUS = 9,
     MESSAGE_EVAL_REQUEST = 10,
     MESSAGE_EVAL_RESULT = 11,
+    MESSAGE_SET = 12,
+    MESSAGE_DRAIN = 13,
+    MESSAGE_OUTCOME = 14,
 } MessageKind;
+enum { MESSAGE_KIND_LAST = MESSAGE_OUTCOME };
 
-typedef enum Role { ROLE_ACTOR = 0, ROLE_EVALUATOR = 1, ROLE_OBSERVER = 2 } Role;
+typedef enum Role {
+    ROLE_ACTOR = 0,
+    ROLE_EVALUATOR = 1,
+    ROLE_OBSERVER = 2,
+    ROLE_OPERATOR = 3,
+    ROLE_RELAY = 4, /* reserved */
+} Role;
 
 typedef enum RejectReason {
     REJECT_VERSION = 1,
@@ -64,6 +77,7 @@ typedef enum RejectReason {
     REJECT_NOT_ALLOWED = 5,
     REJECT_FULL = 6,
     REJECT_OUT_OF_MEMORY = 7,
+    REJECT_LOADING = 8,
 } RejectReason;
 
 typedef enum ByeReason { BYE_FINISHED = 1, BYE_STOPPING = 2, BYE_RESTARTING = 3 } ByeReason;
@@ -80,6 +94,7 @@ typedef struct Hello {
     bool has_spec;
     Spec spec;
     uint32_t num_envs;
+    uint64_t acked_steps;
 } Hello;
 
 typedef struct Welcome {
@@ -125,7 +140,24 @@ typedef struct Heartbeat {
     Version version;
     uint64_t dropped_steps;
     char waiting_for[WIRE_TEXT_MAX + 1];
+    double steps_per_s;
+    uint32_t outbox_segments;
+    uint64_t lost_segments;
+    uint64_t lost_steps;
 } Heartbeat;
+
+typedef struct Set {
+    char assignment[WIRE_TEXT_MAX + 1];
+} Set;
+
+typedef struct Drain {
+    char name[WIRE_NAME_MAX + 1];
+} Drain;
+
+typedef struct Outcome {
+    bool done;
+    char text[WIRE_TEXT_MAX + 1];
+} Outcome;
 
 typedef struct EvalRequest {
     uint64_t eval_id;
@@ -165,6 +197,9 @@ typedef struct Message {
         RunStatus status;
         EvalRequest eval_request;
         EvalResult eval_result;
+        Set set;
+        Drain drain;
+        Outcome outcome;
     };
 } Message;
 
@@ -214,6 +249,9 @@ int wire_weights_unpack(const uint8_t *frame, size_t frame_bytes, WireArena *are
 
 const char *message_kind_name(MessageKind kind);
 const char *role_name(Role role);
+
+/* Whether a Hello of this role names the environment: those that step one. */
+bool role_has_spec(Role role);
 const char *reject_reason_name(RejectReason reason);
 
 #endif

@@ -55,11 +55,15 @@ static int decode_hello(const Polyak__Hello *in, Hello *hello, Err *err)
         return ERR_OK; /* of a language that we do not speak: the rest could mean anything */
     if (!has_session)
         return err_set(err, ERR_FORMAT, "a hello with a session of %zu bytes", in->session.len);
-    if ((uint32_t)in->role > ROLE_OBSERVER)
+    if ((uint32_t)in->role > ROLE_RELAY)
         return err_set(err, ERR_FORMAT, "a hello with the unknown role %d", (int)in->role);
     hello->role = (Role)in->role;
     hello->oldest_unacked = in->oldest_unacked;
+    hello->acked_steps = in->acked_steps;
     hello->num_envs = in->num_envs;
+    if (in->oldest_unacked > WIRE_COUNT_MAX || in->acked_steps > WIRE_COUNT_MAX)
+        return err_set(err, ERR_FORMAT, "a hello that counts beyond %llu",
+                       (unsigned long long)WIRE_COUNT_MAX);
     if (in->num_envs > WIRE_ENVS_MAX)
         return err_set(err, ERR_FORMAT, "a hello with %u environments; the limit is %d",
                        in->num_envs, WIRE_ENVS_MAX);
@@ -79,7 +83,7 @@ static int decode_hello(const Polyak__Hello *in, Hello *hello, Err *err)
             return rc;
     }
     hello->has_spec = in->spec != NULL;
-    if (!hello->has_spec && hello->role != ROLE_OBSERVER)
+    if (!hello->has_spec && role_has_spec(hello->role))
         return err_set(err, ERR_SPEC, "the hello of an %s without a spec", role_name(hello->role));
     return hello->has_spec ? decode_spec(in->spec, &hello->spec, err) : ERR_OK;
 }
@@ -149,7 +153,7 @@ static int decode_welcome(const Polyak__Welcome *in, Welcome *welcome, Err *err)
 static int decode_reject(const Polyak__Reject *in, Reject *reject, Err *err)
 {
     uint32_t reason = (uint32_t)in->reason;
-    if (reason < REJECT_VERSION || reason > REJECT_OUT_OF_MEMORY)
+    if (reason < REJECT_VERSION || reason > REJECT_LOADING)
         return err_set(err, ERR_FORMAT, "a reject for the unknown reason %u", reason);
     reject->reason = (RejectReason)reason;
     return wire_text_copy(reject->text, sizeof reject->text, in->text, "a text", err);
@@ -200,11 +204,21 @@ static int decode_ack(const Polyak__Ack *in, Ack *ack, Err *err)
     return wire_text_copy(ack->reason, sizeof ack->reason, in->reason, "a reason", err);
 }
 
+/* In what is only shown NaN is the one way to say "not known". */
+static double known(double value)
+{
+    return isfinite(value) ? value : (double)NAN;
+}
+
 static int decode_heartbeat(const Polyak__Heartbeat *in, Heartbeat *heartbeat, Err *err)
 {
     heartbeat->env_steps = in->env_steps;
     heartbeat->version = wire_decode_version(in->version);
     heartbeat->dropped_steps = in->dropped_steps;
+    heartbeat->steps_per_s = known(in->steps_per_s);
+    heartbeat->outbox_segments = in->outbox_segments;
+    heartbeat->lost_segments = in->lost_segments;
+    heartbeat->lost_steps = in->lost_steps;
     return wire_text_copy(heartbeat->waiting_for, sizeof heartbeat->waiting_for, in->waiting_for,
                           "a reason", err);
 }
@@ -226,11 +240,32 @@ static int decode_actor(const Polyak__ActorStatus *in, ActorStatus *actor, Err *
     actor->unused_credit = in->unused_credit;
     actor->silent_ms = in->silent_ms;
     actor->dropped_steps = in->dropped_steps;
-    int rc = wire_text_copy(actor->name, sizeof actor->name, in->name, "a name", err);
-    if (rc != ERR_OK)
-        return rc;
-    return wire_text_copy(actor->waiting_for, sizeof actor->waiting_for, in->waiting_for,
-                          "a reason", err);
+    actor->num_envs = in->num_envs;
+    actor->env_steps_per_s = known(in->env_steps_per_s);
+    actor->policy_lag_updates = in->policy_lag_updates;
+    actor->policy_epoch_old = in->policy_epoch_old;
+    actor->send_credit = in->send_credit;
+    actor->outbox_segments = in->outbox_segments;
+    actor->lost_steps = in->lost_steps;
+    actor->expired_segments = in->expired_segments;
+    actor->expired_steps = in->expired_steps;
+    actor->draining = in->draining;
+    const struct {
+        char *out;
+        size_t out_bytes;
+        const char *in;
+        const char *what;
+    } texts[] = {
+        {actor->name, sizeof actor->name, in->name, "a name"},
+        {actor->key, sizeof actor->key, in->key, "a key's name"},
+        {actor->labels, sizeof actor->labels, in->labels, "labels"},
+        {actor->waiting_for, sizeof actor->waiting_for, in->waiting_for, "a reason"},
+        {actor->learner_reason, sizeof actor->learner_reason, in->learner_reason, "a reason"},
+    };
+    int rc = ERR_OK;
+    for (size_t i = 0; rc == ERR_OK && i < sizeof texts / sizeof texts[0]; i++)
+        rc = wire_text_copy(texts[i].out, texts[i].out_bytes, texts[i].in, texts[i].what, err);
+    return rc;
 }
 
 static int decode_actors(const Polyak__Status *in, WireArena *arena, RunStatus *status, Err *err)
@@ -253,10 +288,38 @@ static int decode_actors(const Polyak__Status *in, WireArena *arena, RunStatus *
     return ERR_OK;
 }
 
-/* In a status NaN is the one way to say "not known". */
-static double known(double value)
+static int decode_alarms(const Polyak__Status *in, RunStatus *status, Err *err)
 {
-    return isfinite(value) ? value : (double)NAN;
+    if (in->n_alarms > STATUS_ALARMS_MAX)
+        return err_set(err, ERR_FORMAT, "a status of %zu alarms; the limit is %d", in->n_alarms,
+                       STATUS_ALARMS_MAX);
+    status->num_alarms = (uint32_t)in->n_alarms;
+    for (size_t i = 0; i < in->n_alarms; i++) {
+        int rc = wire_text_copy(status->alarms[i], sizeof status->alarms[i], in->alarms[i],
+                                "an alarm", err);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    return ERR_OK;
+}
+
+/* How it stands with the replay log, and with what was refused or lost. */
+static int decode_health(const Polyak__Status *in, RunStatus *status, Err *err)
+{
+    status->log_bytes = in->log_bytes;
+    status->log_position = in->log_position;
+    status->log_synced_position = in->log_synced_position;
+    status->skipped_updates = in->skipped_updates;
+    status->rollbacks = in->rollbacks;
+    status->refused_peers = in->refused_peers;
+    status->garbage_messages = in->garbage_messages;
+    status->half_open = in->half_open;
+    status->sessions = in->sessions;
+    status->lost_segments = in->lost_segments;
+    status->lost_steps = in->lost_steps;
+    int rc =
+        wire_text_copy(status->log_state, sizeof status->log_state, in->log_state, "a state", err);
+    return rc == ERR_OK ? decode_alarms(in, status, err) : rc;
 }
 
 static int decode_status(const Polyak__Status *in, WireArena *arena, RunStatus *status, Err *err)
@@ -284,7 +347,8 @@ static int decode_status(const Polyak__Status *in, WireArena *arena, RunStatus *
     status->publish_interval_ms = in->publish_interval_ms;
     status->evaluators = in->evaluators;
     status->wall_ms = in->wall_ms;
-    return decode_actors(in, arena, status, err);
+    rc = decode_health(in, status, err);
+    return rc == ERR_OK ? decode_actors(in, arena, status, err) : rc;
 }
 
 static int check_episodes(uint32_t episodes, Err *err)
@@ -321,6 +385,22 @@ static int decode_eval_result(const Polyak__EvalResult *in, EvalResult *result, 
     return check_episodes(in->episodes, err);
 }
 
+/* What is acted on, not only shown, must be what was written: a '?' in place of a character would
+ * be a pattern. */
+static int decode_order(const char *in, char *out, size_t out_bytes, const char *what, Err *err)
+{
+    int rc = wire_text_copy(out, out_bytes, in, what, err);
+    if (rc == ERR_OK && (in[0] == '\0' || strcmp(in, out) != 0))
+        return err_set(err, ERR_FORMAT, "%s that is empty, or with characters that none has", what);
+    return rc;
+}
+
+static int decode_outcome(const Polyak__Outcome *in, Outcome *outcome, Err *err)
+{
+    outcome->done = in->done;
+    return wire_text_copy(outcome->text, sizeof outcome->text, in->text, "a text", err);
+}
+
 int wire_decode(MessageKind kind, const ProtobufCMessage *body, const WireLimits *limits,
                 WireArena *arena, Message *message, Err *err)
 {
@@ -349,6 +429,14 @@ int wire_decode(MessageKind kind, const ProtobufCMessage *body, const WireLimits
         return decode_eval_request((const Polyak__EvalRequest *)body, &message->eval_request, err);
     case MESSAGE_EVAL_RESULT:
         return decode_eval_result((const Polyak__EvalResult *)body, &message->eval_result, err);
+    case MESSAGE_SET:
+        return decode_order(((const Polyak__Set *)body)->assignment, message->set.assignment,
+                            sizeof message->set.assignment, "an assignment", err);
+    case MESSAGE_DRAIN:
+        return decode_order(((const Polyak__Drain *)body)->name, message->drain.name,
+                            sizeof message->drain.name, "an actor's name", err);
+    case MESSAGE_OUTCOME:
+        return decode_outcome((const Polyak__Outcome *)body, &message->outcome, err);
     }
     return err_set(err, ERR_FORMAT, "a frame of the unknown kind %d", (int)kind);
 }

@@ -56,6 +56,7 @@ static void encode_hello(const Hello *hello, WireBody *body)
         body->labels[i] = text(hello->labels[i]);
     out->spec = hello->has_spec ? encode_spec(&hello->spec, body) : NULL;
     out->num_envs = hello->num_envs;
+    out->acked_steps = hello->acked_steps;
 }
 
 static void encode_welcome(const Welcome *welcome, WireBody *body)
@@ -125,6 +126,10 @@ static void encode_heartbeat(const Heartbeat *heartbeat, WireBody *body)
     out->version = wire_encode_version(heartbeat->version, body);
     out->dropped_steps = heartbeat->dropped_steps;
     out->waiting_for = text(heartbeat->waiting_for);
+    out->steps_per_s = heartbeat->steps_per_s;
+    out->outbox_segments = heartbeat->outbox_segments;
+    out->lost_segments = heartbeat->lost_segments;
+    out->lost_steps = heartbeat->lost_steps;
 }
 
 static void encode_status(const RunStatus *status, WireBody *body)
@@ -149,6 +154,23 @@ static void encode_status(const RunStatus *status, WireBody *body)
     out->publish_interval_ms = status->publish_interval_ms;
     out->evaluators = status->evaluators;
     out->wall_ms = status->wall_ms;
+    CHECK(status->num_alarms <= STATUS_ALARMS_MAX);
+    out->n_alarms = status->num_alarms;
+    out->alarms = body->alarms;
+    for (uint32_t i = 0; i < status->num_alarms; i++)
+        body->alarms[i] = text(status->alarms[i]);
+    out->log_state = text(status->log_state);
+    out->log_bytes = status->log_bytes;
+    out->log_position = status->log_position;
+    out->log_synced_position = status->log_synced_position;
+    out->skipped_updates = status->skipped_updates;
+    out->rollbacks = status->rollbacks;
+    out->refused_peers = status->refused_peers;
+    out->garbage_messages = status->garbage_messages;
+    out->half_open = status->half_open;
+    out->sessions = status->sessions;
+    out->lost_segments = status->lost_segments;
+    out->lost_steps = status->lost_steps;
 }
 
 void wire_encode_actor(const ActorStatus *actor, WireBody *body)
@@ -163,6 +185,19 @@ void wire_encode_actor(const ActorStatus *actor, WireBody *body)
     out->silent_ms = actor->silent_ms;
     out->dropped_steps = actor->dropped_steps;
     out->waiting_for = text(actor->waiting_for);
+    out->learner_reason = text(actor->learner_reason);
+    out->labels = text(actor->labels);
+    out->key = text(actor->key);
+    out->num_envs = actor->num_envs;
+    out->env_steps_per_s = actor->env_steps_per_s;
+    out->policy_lag_updates = actor->policy_lag_updates;
+    out->policy_epoch_old = actor->policy_epoch_old;
+    out->send_credit = actor->send_credit;
+    out->outbox_segments = actor->outbox_segments;
+    out->lost_steps = actor->lost_steps;
+    out->expired_segments = actor->expired_segments;
+    out->expired_steps = actor->expired_steps;
+    out->draining = actor->draining;
     polyak__status__init(&body->status);
     body->actors[0] = out;
     body->status.actors = body->actors;
@@ -230,6 +265,19 @@ void wire_encode(const Message *message, const WireLimits *dims, WireBody *body)
         return;
     case MESSAGE_EVAL_RESULT:
         encode_eval_result(&message->eval_result, body);
+        return;
+    case MESSAGE_SET:
+        polyak__set__init(&body->set);
+        body->set.assignment = text(message->set.assignment);
+        return;
+    case MESSAGE_DRAIN:
+        polyak__drain__init(&body->drain);
+        body->drain.name = text(message->drain.name);
+        return;
+    case MESSAGE_OUTCOME:
+        polyak__outcome__init(&body->outcome);
+        body->outcome.done = message->outcome.done;
+        body->outcome.text = text(message->outcome.text);
         return;
     }
     CHECK(false); /* a kind that is none */

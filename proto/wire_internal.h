@@ -29,12 +29,16 @@ typedef struct WireBody {
         Polyak__EvalRequest eval_request;
         Polyak__EvalResult eval_result;
         Polyak__Weights weights;
+        Polyak__Set set;
+        Polyak__Drain drain;
+        Polyak__Outcome outcome;
     };
     Polyak__Version version;
     Polyak__Spec spec;
     Polyak__ActorStatus actor;
     Polyak__ActorStatus *actors[1];
     char *labels[WIRE_LABELS_MAX];
+    char *alarms[STATUS_ALARMS_MAX];
     uint32_t layer_size[MLP_LAYERS_MAX + 1];
 } WireBody;
 

@@ -162,7 +162,12 @@ void fleet_handle_hello(Fleet *fleet, uint32_t link, const Hello *hello, int64_t
     Peer *old = fleet_find_peer(fleet, link);
     if (old)
         fleet_drop_peer(fleet, old); /* a peer that says Hello again starts anew */
-    if (fleet->bye && hello->role != ROLE_OBSERVER) {
+    if (hello->role == ROLE_OPERATOR || hello->role == ROLE_RELAY) {
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this learner takes no %s",
+                     role_name(hello->role));
+        return;
+    }
+    if (fleet->bye && role_has_spec(hello->role)) {
         fleet_refuse_with_bye(fleet, link);
         return;
     }
@@ -170,7 +175,7 @@ void fleet_handle_hello(Fleet *fleet, uint32_t link, const Hello *hello, int64_t
         fleet_refuse(fleet, link, REJECT_SPEC, "an actor has at least one environment");
         return;
     }
-    if (hello->role != ROLE_OBSERVER && !spec_fits(fleet, link, hello))
+    if (role_has_spec(hello->role) && !spec_fits(fleet, link, hello))
         return;
     if (hello->role == ROLE_ACTOR) {
         welcome_actor(fleet, link, hello, now_ms);

@@ -54,7 +54,7 @@ size_t fuzz_seed(Rng *rng, uint8_t *input)
 {
     static RandomMemory memory;
     Message message;
-    MessageKind kind = (MessageKind)random_between(rng, MESSAGE_HELLO, MESSAGE_EVAL_RESULT);
+    MessageKind kind = (MessageKind)random_between(rng, MESSAGE_HELLO, MESSAGE_KIND_LAST);
     random_message(rng, kind, &dims, &memory, &message);
     size_t frame_bytes = wire_size(&message, &dims);
     CHECK(frame_bytes <= FUZZ_INPUT_BYTES_MAX);

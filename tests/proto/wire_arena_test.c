@@ -75,7 +75,7 @@ static void test_many_repeated_fields_use_up_the_budget(void **state)
 static void test_no_budget_is_too_small_to_fail_cleanly(void **state)
 {
     (void)state;
-    for (int kind = MESSAGE_HELLO; kind <= MESSAGE_EVAL_RESULT; kind++) {
+    for (int kind = MESSAGE_HELLO; kind <= MESSAGE_KIND_LAST; kind++) {
         Rng rng = rng_stream(seed, RNG_TEST, (uint64_t)kind, 1, 0);
         Message sent, received;
         random_message(&rng, (MessageKind)kind, &dims, &memory, &sent);
@@ -101,7 +101,8 @@ static void test_the_largest_small_messages_fit(void **state)
     (void)state;
     Message hello = {.kind = MESSAGE_HELLO,
                      .hello = {.protocol_version = WIRE_PROTOCOL_VERSION,
-                               .oldest_unacked = UINT64_MAX,
+                               .oldest_unacked = WIRE_COUNT_MAX,
+                               .acked_steps = WIRE_COUNT_MAX,
                                .num_labels = WIRE_LABELS_MAX,
                                .has_spec = true,
                                .num_envs = WIRE_ENVS_MAX}};
@@ -163,6 +164,12 @@ static void test_a_full_segment_fits_into_its_bound(void **state)
     }
 }
 
+static void fill_text(char *text, size_t text_bytes)
+{
+    memset(text, 'x', text_bytes - 1);
+    text[text_bytes - 1] = '\0';
+}
+
 static void test_a_status_of_the_whole_fleet_fits_into_its_bound(void **state)
 {
     (void)state;
@@ -171,10 +178,13 @@ static void test_a_status_of_the_whole_fleet_fits_into_its_bound(void **state)
     for (int i = 0; i < STATUS_ACTORS_MAX; i++) {
         ActorStatus *actor = &sent.status.actors[i];
         memset(actor, 0xff, sizeof *actor);
-        memset(actor->name, 'n', sizeof actor->name - 1);
-        memset(actor->waiting_for, 'w', sizeof actor->waiting_for - 1);
-        actor->name[sizeof actor->name - 1] = '\0';
-        actor->waiting_for[sizeof actor->waiting_for - 1] = '\0';
+        fill_text(actor->name, sizeof actor->name);
+        fill_text(actor->waiting_for, sizeof actor->waiting_for);
+        fill_text(actor->learner_reason, sizeof actor->learner_reason);
+        fill_text(actor->labels, sizeof actor->labels);
+        fill_text(actor->key, sizeof actor->key);
+        actor->policy_epoch_old = true; /* all bits set are no truth value */
+        actor->draining = true;
     }
     size_t frame_bytes = wire_size(&sent, NULL);
     assert_true(frame_bytes <= WIRE_STATUS_BYTES_MAX);
@@ -208,7 +218,7 @@ static void test_cut_and_flipped_frames_do_no_harm(void **state)
 {
     (void)state;
     WireArena *arena = wire_arena_new(1 << 20);
-    for (int kind = MESSAGE_HELLO; kind <= MESSAGE_EVAL_RESULT; kind++) {
+    for (int kind = MESSAGE_HELLO; kind <= MESSAGE_KIND_LAST; kind++) {
         Rng rng = rng_stream(seed, RNG_TEST, (uint64_t)kind, 2, 0);
         Message sent, received;
         random_message(&rng, (MessageKind)kind, &dims, &memory, &sent);

@@ -80,7 +80,7 @@ static void test_an_empty_frame_and_unknown_kinds_are_refused(void **state)
     assert_true(strlen(err.text) > 0);
     for (int kind = 0; kind < 256; kind++) {
         uint8_t frame[1] = {(uint8_t)kind};
-        if (kind < MESSAGE_HELLO || kind > MESSAGE_EVAL_RESULT)
+        if (kind < MESSAGE_HELLO || kind > MESSAGE_KIND_LAST)
             assert_int_equal(unpack(frame, 1, &message, &err), ERR_FORMAT);
     }
 }
@@ -88,10 +88,11 @@ static void test_an_empty_frame_and_unknown_kinds_are_refused(void **state)
 static void test_an_empty_body_is_no_message_unless_it_says_all(void **state)
 {
     (void)state;
-    for (int kind = MESSAGE_HELLO; kind <= MESSAGE_EVAL_RESULT; kind++) {
+    for (int kind = MESSAGE_HELLO; kind <= MESSAGE_KIND_LAST; kind++) {
         bool says_all = kind == MESSAGE_ACK || kind == MESSAGE_HEARTBEAT ||
                         kind == MESSAGE_STATUS_REQUEST || kind == MESSAGE_STATUS ||
-                        kind == MESSAGE_HELLO || kind == MESSAGE_WELCOME; /* of version 0 */
+                        kind == MESSAGE_OUTCOME || kind == MESSAGE_HELLO ||
+                        kind == MESSAGE_WELCOME; /* of version 0 */
         start((MessageKind)kind);
         assert_int_equal(code_of_writer(), says_all ? ERR_OK : ERR_FORMAT);
     }
@@ -100,8 +101,10 @@ static void test_an_empty_body_is_no_message_unless_it_says_all(void **state)
 static void test_limits_of_a_hello_hold(void **state)
 {
     (void)state;
-    REFUSED(ERR_FORMAT, MESSAGE_HELLO, m.hello.role = (Role)3);
+    REFUSED(ERR_FORMAT, MESSAGE_HELLO, m.hello.role = (Role)(ROLE_RELAY + 1));
     REFUSED(ERR_FORMAT, MESSAGE_HELLO, m.hello.oldest_unacked = 0);
+    REFUSED(ERR_FORMAT, MESSAGE_HELLO, m.hello.oldest_unacked = WIRE_COUNT_MAX + 1);
+    REFUSED(ERR_FORMAT, MESSAGE_HELLO, m.hello.acked_steps = WIRE_COUNT_MAX + 1);
     REFUSED(ERR_FORMAT, MESSAGE_HELLO, m.hello.num_envs = 0);
     REFUSED(ERR_FORMAT, MESSAGE_HELLO, m.hello.num_envs = WIRE_ENVS_MAX + 1);
     REFUSED(ERR_SPEC, MESSAGE_HELLO, m.hello.has_spec = false);
@@ -239,7 +242,7 @@ static void test_reasons_are_those_of_the_protocol(void **state)
 {
     (void)state;
     REFUSED(ERR_FORMAT, MESSAGE_REJECT, m.reject.reason = (RejectReason)0);
-    REFUSED(ERR_FORMAT, MESSAGE_REJECT, m.reject.reason = (RejectReason)8);
+    REFUSED(ERR_FORMAT, MESSAGE_REJECT, m.reject.reason = (RejectReason)(REJECT_LOADING + 1));
     REFUSED(ERR_FORMAT, MESSAGE_REJECT, m.reject.reason = (RejectReason)-1);
     REFUSED(ERR_FORMAT, MESSAGE_BYE, m.bye = (ByeReason)0);
     REFUSED(ERR_FORMAT, MESSAGE_BYE, m.bye = (ByeReason)4);
@@ -326,6 +329,34 @@ static void test_limits_of_evaluations_hold(void **state)
     REFUSED(ERR_DIVERGED, MESSAGE_EVAL_RESULT, m.eval_result.length_mean = NAN);
 }
 
+static void test_orders_are_what_was_written(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"", "a\nb", "\xff", "\x1b[2J"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        start(MESSAGE_SET);
+        write_text(&writer, 1, wrong[i]);
+        assert_int_equal(code_of_writer(), ERR_FORMAT);
+        start(MESSAGE_DRAIN);
+        write_text(&writer, 1, wrong[i]);
+        assert_int_equal(code_of_writer(), ERR_FORMAT);
+    }
+    start(MESSAGE_DRAIN);
+    write_text(&writer, 1, "node?/*");
+    assert_int_equal(code_of_writer(), ERR_OK);
+}
+
+static void test_a_status_has_few_alarms(void **state)
+{
+    (void)state;
+    start(MESSAGE_STATUS);
+    for (int i = 0; i < STATUS_ALARMS_MAX; i++)
+        write_text(&writer, 20, "the disk is full");
+    assert_int_equal(code_of_writer(), ERR_OK);
+    write_text(&writer, 20, "the disk is full");
+    assert_int_equal(code_of_writer(), ERR_FORMAT);
+}
+
 static void expect_text(const char *sent, const char *shown)
 {
     start(MESSAGE_ACK);
@@ -390,6 +421,8 @@ int main(void)
         cmocka_unit_test(test_a_segment_is_no_longer_than_the_receiver_takes),
         cmocka_unit_test(test_a_segment_needs_known_dimensions),
         cmocka_unit_test(test_limits_of_evaluations_hold),
+        cmocka_unit_test(test_orders_are_what_was_written),
+        cmocka_unit_test(test_a_status_has_few_alarms),
         cmocka_unit_test(test_texts_cannot_touch_a_terminal),
         cmocka_unit_test(test_a_status_shows_what_is_not_finite_as_unknown),
     };

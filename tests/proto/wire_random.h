@@ -98,15 +98,16 @@ static inline void random_spec(Rng *rng, Spec *spec)
 static inline void random_hello(Rng *rng, Hello *hello)
 {
     hello->protocol_version = WIRE_PROTOCOL_VERSION;
-    hello->role = (Role)rng_below(rng, 3);
+    hello->role = (Role)rng_below(rng, ROLE_RELAY + 1);
     for (size_t i = 0; i < sizeof hello->session.id; i++)
         hello->session.id[i] = (uint8_t)rng_below(rng, 256);
-    hello->oldest_unacked = random_uint(rng, 63) + 1;
+    hello->oldest_unacked = random_uint(rng, 52) + 1;
+    hello->acked_steps = random_uint(rng, 53);
     random_text(rng, hello->name, sizeof hello->name);
     hello->num_labels = (int)rng_below(rng, WIRE_LABELS_MAX + 1);
     for (int i = 0; i < hello->num_labels; i++)
         random_text(rng, hello->labels[i], sizeof hello->labels[i]);
-    hello->has_spec = hello->role != ROLE_OBSERVER || rng_below(rng, 2) == 0;
+    hello->has_spec = role_has_spec(hello->role) || rng_below(rng, 2) == 0;
     if (hello->has_spec)
         random_spec(rng, &hello->spec);
     hello->num_envs = random_between(rng, 1, WIRE_ENVS_MAX);
@@ -156,6 +157,51 @@ static inline void random_segment(Rng *rng, const WireLimits *dims, RandomMemory
     segment->version = random_version(rng);
 }
 
+/* Texts that need not be there. */
+static inline void random_health(Rng *rng, RunStatus *status)
+{
+    status->num_alarms = (uint32_t)rng_below(rng, STATUS_ALARMS_MAX + 1);
+    for (uint32_t i = 0; i < status->num_alarms; i++)
+        random_text(rng, status->alarms[i], sizeof status->alarms[i]);
+    random_text(rng, status->log_state, sizeof status->log_state);
+    status->log_bytes = random_uint(rng, 64);
+    status->log_position = random_uint(rng, 64);
+    status->log_synced_position = random_uint(rng, 64);
+    status->skipped_updates = random_uint(rng, 64);
+    status->rollbacks = random_uint(rng, 64);
+    status->refused_peers = random_uint(rng, 64);
+    status->garbage_messages = random_uint(rng, 64);
+    status->half_open = (uint32_t)random_uint(rng, 32);
+    status->sessions = (uint32_t)random_uint(rng, 32);
+    status->lost_segments = random_uint(rng, 64);
+    status->lost_steps = random_uint(rng, 64);
+}
+
+static inline void random_actor(Rng *rng, ActorStatus *actor)
+{
+    actor->actor_index = (uint32_t)random_uint(rng, 32);
+    actor->incarnation = (uint32_t)random_uint(rng, 32);
+    random_text(rng, actor->name, sizeof actor->name);
+    actor->env_steps = random_uint(rng, 64);
+    actor->unused_credit = random_uint(rng, 64);
+    actor->silent_ms = (uint32_t)random_uint(rng, 32);
+    actor->dropped_steps = random_uint(rng, 64);
+    random_text(rng, actor->waiting_for, sizeof actor->waiting_for);
+    random_text(rng, actor->learner_reason, sizeof actor->learner_reason);
+    random_text(rng, actor->labels, sizeof actor->labels);
+    random_text(rng, actor->key, sizeof actor->key);
+    actor->num_envs = (uint32_t)random_uint(rng, 32);
+    actor->env_steps_per_s = rng_below(rng, 2) == 0 ? (double)NAN : random_real(rng);
+    actor->policy_lag_updates = random_uint(rng, 64);
+    actor->policy_epoch_old = rng_below(rng, 2) == 0;
+    actor->send_credit = random_uint(rng, 64);
+    actor->outbox_segments = (uint32_t)random_uint(rng, 32);
+    actor->lost_steps = random_uint(rng, 64);
+    actor->expired_segments = random_uint(rng, 64);
+    actor->expired_steps = random_uint(rng, 64);
+    actor->draining = rng_below(rng, 2) == 0;
+}
+
 static inline void random_status(Rng *rng, RandomMemory *memory, RunStatus *status)
 {
     random_text(rng, status->env, sizeof status->env);
@@ -176,19 +222,11 @@ static inline void random_status(Rng *rng, RandomMemory *memory, RunStatus *stat
     status->publish_interval_ms = (uint32_t)random_uint(rng, 32);
     status->evaluators = (uint32_t)random_uint(rng, 32);
     status->wall_ms = random_uint(rng, 64);
+    random_health(rng, status);
     status->num_actors = (uint32_t)rng_below(rng, RANDOM_ACTORS_MAX + 1);
     status->actors = memory->actors;
-    for (uint32_t i = 0; i < status->num_actors; i++) {
-        ActorStatus *actor = &memory->actors[i];
-        actor->actor_index = (uint32_t)random_uint(rng, 32);
-        actor->incarnation = (uint32_t)random_uint(rng, 32);
-        random_text(rng, actor->name, sizeof actor->name);
-        actor->env_steps = random_uint(rng, 64);
-        actor->unused_credit = random_uint(rng, 64);
-        actor->silent_ms = (uint32_t)random_uint(rng, 32);
-        actor->dropped_steps = random_uint(rng, 64);
-        random_text(rng, actor->waiting_for, sizeof actor->waiting_for);
-    }
+    for (uint32_t i = 0; i < status->num_actors; i++)
+        random_actor(rng, &memory->actors[i]);
 }
 
 static inline void random_policy(Rng *rng, RandomMemory *memory, Mlp *mlp, const float **params)
@@ -244,8 +282,7 @@ static inline void random_message(Rng *rng, MessageKind kind, const WireLimits *
         random_welcome(rng, &message->welcome);
         break;
     case MESSAGE_REJECT:
-        message->reject.reason =
-            (RejectReason)random_between(rng, REJECT_VERSION, REJECT_OUT_OF_MEMORY);
+        message->reject.reason = (RejectReason)random_between(rng, REJECT_VERSION, REJECT_LOADING);
         random_text(rng, message->reject.text, sizeof message->reject.text);
         break;
     case MESSAGE_SEGMENT:
@@ -264,6 +301,10 @@ static inline void random_message(Rng *rng, MessageKind kind, const WireLimits *
         message->heartbeat.version = random_version(rng);
         message->heartbeat.dropped_steps = random_uint(rng, 64);
         random_text(rng, message->heartbeat.waiting_for, sizeof message->heartbeat.waiting_for);
+        message->heartbeat.steps_per_s = fabs(random_real(rng));
+        message->heartbeat.outbox_segments = (uint32_t)random_uint(rng, 32);
+        message->heartbeat.lost_segments = random_uint(rng, 64);
+        message->heartbeat.lost_steps = random_uint(rng, 64);
         break;
     case MESSAGE_BYE:
         message->bye = (ByeReason)random_between(rng, BYE_FINISHED, BYE_RESTARTING);
@@ -276,6 +317,18 @@ static inline void random_message(Rng *rng, MessageKind kind, const WireLimits *
     case MESSAGE_EVAL_REQUEST:
     case MESSAGE_EVAL_RESULT:
         random_evaluation(rng, memory, message);
+        break;
+    case MESSAGE_SET:
+        snprintf(message->set.assignment, sizeof message->set.assignment, "key=%g",
+                 random_real(rng));
+        break;
+    case MESSAGE_DRAIN:
+        random_text(rng, message->drain.name, sizeof message->drain.name - 1);
+        strcat(message->drain.name, "*"); /* never empty */
+        break;
+    case MESSAGE_OUTCOME:
+        message->outcome.done = rng_below(rng, 2) == 0;
+        random_text(rng, message->outcome.text, sizeof message->outcome.text);
         break;
     }
 }

@@ -34,6 +34,7 @@ static void same_hello(const Hello *a, const Hello *b)
     if (a->has_spec)
         assert_true(spec_equal(&a->spec, &b->spec));
     SAME_UINT(num_envs);
+    SAME_UINT(acked_steps);
 }
 
 static void same_welcome(const Welcome *a, const Welcome *b)
@@ -96,6 +97,10 @@ static void same_heartbeat(const Heartbeat *a, const Heartbeat *b)
     SAME_VERSION(version);
     SAME_UINT(dropped_steps);
     SAME_TEXT(waiting_for);
+    SAME_REAL(steps_per_s);
+    SAME_UINT(outbox_segments);
+    SAME_UINT(lost_segments);
+    SAME_UINT(lost_steps);
 }
 
 static void same_actor(const ActorStatus *a, const ActorStatus *b)
@@ -108,10 +113,43 @@ static void same_actor(const ActorStatus *a, const ActorStatus *b)
     SAME_UINT(silent_ms);
     SAME_UINT(dropped_steps);
     SAME_TEXT(waiting_for);
+    SAME_TEXT(learner_reason);
+    SAME_TEXT(labels);
+    SAME_TEXT(key);
+    SAME_UINT(num_envs);
+    SAME_REAL(env_steps_per_s);
+    SAME_UINT(policy_lag_updates);
+    SAME_UINT(policy_epoch_old);
+    SAME_UINT(send_credit);
+    SAME_UINT(outbox_segments);
+    SAME_UINT(lost_steps);
+    SAME_UINT(expired_segments);
+    SAME_UINT(expired_steps);
+    SAME_UINT(draining);
+}
+
+static void same_health(const RunStatus *a, const RunStatus *b)
+{
+    SAME_UINT(num_alarms);
+    for (uint32_t i = 0; i < a->num_alarms; i++)
+        SAME_TEXT(alarms[i]);
+    SAME_TEXT(log_state);
+    SAME_UINT(log_bytes);
+    SAME_UINT(log_position);
+    SAME_UINT(log_synced_position);
+    SAME_UINT(skipped_updates);
+    SAME_UINT(rollbacks);
+    SAME_UINT(refused_peers);
+    SAME_UINT(garbage_messages);
+    SAME_UINT(half_open);
+    SAME_UINT(sessions);
+    SAME_UINT(lost_segments);
+    SAME_UINT(lost_steps);
 }
 
 static void same_status(const RunStatus *a, const RunStatus *b)
 {
+    same_health(a, b);
     SAME_TEXT(env);
     SAME_TEXT(phase);
     SAME_TEXT(waiting_for);
@@ -193,6 +231,16 @@ static void same_message(const Message *a, const Message *b, const WireLimits *d
     case MESSAGE_EVAL_RESULT:
         same_eval_result(&a->eval_result, &b->eval_result);
         break;
+    case MESSAGE_SET:
+        SAME_TEXT(set.assignment);
+        break;
+    case MESSAGE_DRAIN:
+        SAME_TEXT(drain.name);
+        break;
+    case MESSAGE_OUTCOME:
+        SAME_UINT(outcome.done);
+        SAME_TEXT(outcome.text);
+        break;
     }
 }
 
@@ -202,7 +250,7 @@ static void test_every_message_comes_back_field_by_field(void **state)
     WireArena *arena = wire_arena_new(WIRE_STATUS_BYTES_MAX);
     assert_non_null(arena);
     RandomMemory memory;
-    for (int kind = MESSAGE_HELLO; kind <= MESSAGE_EVAL_RESULT; kind++) {
+    for (int kind = MESSAGE_HELLO; kind <= MESSAGE_KIND_LAST; kind++) {
         for (int round = 0; round < ROUNDS; round++) {
             Rng rng = rng_stream(seed, RNG_TEST, (uint64_t)kind, (uint64_t)round, 0);
             WireLimits dims = {
