@@ -8,6 +8,7 @@
 #ifndef POLYAK_LEARNER_AGENT_CHECKPOINT_H
 #define POLYAK_LEARNER_AGENT_CHECKPOINT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -27,7 +28,15 @@ typedef struct RunState {
     uint64_t episodes;
     double best_return; /* of the evaluations; -infinity before the first */
     uint64_t evals;     /* evaluations asked for */
-    uint64_t seed;      /* with `updates`, the position of every learner stream */
+    uint64_t seed;         /* with `updates`, the position of every learner stream */
+    uint64_t log_position; /* segments ingested: the number of the newest one in the log */
+    uint64_t replay_head;
+    uint64_t replay_digest;
+    uint64_t pacer_env_steps; /* Pacer.env_steps_start, */
+    uint64_t pacer_updates;   /* .updates_start and */
+    bool pacer_underway;      /* .underway */
+    uint64_t skipped_updates; /* not finite */
+    uint64_t rollbacks;       /* to an earlier checkpoint, after too many skipped ones in a row */
 } RunState;
 
 /* Writes one file at path. ERR_IO, ERR_NOMEM, or ERR_USAGE when the configuration is not UTF-8. */

@@ -9,7 +9,9 @@
 
 #include "common/check.h"
 
-static const char format_version[] = "1";
+/* Version 1 knew no log: what it lacks is 0. */
+static const char format_version[] = "2";
+static const char first_version[] = "1";
 
 static void put_text(CheckpointMeta *meta, const char *key, const char *value)
 {
@@ -62,6 +64,14 @@ void checkpoint_meta_put(CheckpointMeta *meta, const RunState *run, uint64_t ada
     put_real(meta, "best_return", run->best_return);
     put_count(meta, "evals", run->evals);
     put_count(meta, "seed", run->seed);
+    put_count(meta, "log_position", run->log_position);
+    put_count(meta, "replay_head", run->replay_head);
+    put_count(meta, "replay_digest", run->replay_digest);
+    put_count(meta, "pacer_env_steps", run->pacer_env_steps);
+    put_count(meta, "pacer_updates", run->pacer_updates);
+    put_count(meta, "pacer_underway", run->pacer_underway);
+    put_count(meta, "skipped_updates", run->skipped_updates);
+    put_count(meta, "rollbacks", run->rollbacks);
     put_text(meta, "config", run->config_yaml);
 }
 
@@ -165,31 +175,64 @@ static int take_spec(const char *path, const SafetensorsFile *file, Spec *spec, 
     return ERR_OK;
 }
 
+/* A key of the metadata and where its number goes. */
+typedef struct CountKey {
+    const char *key;
+    uint64_t *count;
+} CountKey;
+
+static int take_counts(const char *path, const SafetensorsFile *file, const CountKey *counts,
+                       size_t num_counts, Err *err)
+{
+    for (size_t i = 0; i < num_counts; i++) {
+        int code = take_count(path, file, counts[i].key, UINT64_MAX, counts[i].count, err);
+        if (code != ERR_OK)
+            return code;
+    }
+    return ERR_OK;
+}
+
+/* What version 2 added. */
+static int take_log(const char *path, const SafetensorsFile *file, bool there, RunState *run,
+                    Err *err)
+{
+    uint64_t underway = 0;
+    const CountKey counts[] = {
+        {"log_position", &run->log_position},       {"replay_head", &run->replay_head},
+        {"replay_digest", &run->replay_digest},     {"pacer_env_steps", &run->pacer_env_steps},
+        {"pacer_updates", &run->pacer_updates},     {"pacer_underway", &underway},
+        {"skipped_updates", &run->skipped_updates}, {"rollbacks", &run->rollbacks},
+    };
+    size_t num_counts = sizeof counts / sizeof counts[0];
+    for (size_t i = 0; i < num_counts; i++)
+        *counts[i].count = 0;
+    int code = there ? take_counts(path, file, counts, num_counts, err) : ERR_OK;
+    run->pacer_underway = underway != 0;
+    return code;
+}
+
 int checkpoint_meta_take(const char *path, const SafetensorsFile *file, RunState *run,
                          uint64_t *adam_steps, Err *err)
 {
     const char *version = safetensors_meta(file, "polyak_checkpoint");
     if (!version)
         return malformed(path, "its metadata lacks ", "polyak_checkpoint", err);
-    if (strcmp(version, format_version) != 0)
-        return err_set(err, ERR_VERSION,
-                       "%s has checkpoint format %.20s, this program reads %s; use the version of "
-                       "Polyak that wrote it",
-                       path, version, format_version);
+    if (strcmp(version, format_version) != 0 && strcmp(version, first_version) != 0)
+        return err_set(
+            err, ERR_VERSION,
+            "%s has checkpoint format %.20s, this program reads %s and %s; use the version "
+            "of Polyak that wrote it",
+            path, version, first_version, format_version);
 
-    const struct {
-        const char *key;
-        uint64_t *count;
-    } counts[] = {
+    const CountKey counts[] = {
         {"env_steps", &run->env_steps}, {"updates", &run->updates}, {"episodes", &run->episodes},
         {"adam_steps", adam_steps},     {"evals", &run->evals},     {"seed", &run->seed},
     };
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        int code = take_count(path, file, counts[i].key, UINT64_MAX, counts[i].count, err);
-        if (code != ERR_OK)
-            return code;
-    }
-    int code = take_real(path, file, "best_return", &run->best_return, err);
+    int code = take_counts(path, file, counts, sizeof counts / sizeof counts[0], err);
+    if (code == ERR_OK)
+        code = take_log(path, file, strcmp(version, first_version) != 0, run, err);
+    if (code == ERR_OK)
+        code = take_real(path, file, "best_return", &run->best_return, err);
     if (code == ERR_OK)
         code = take_text(path, file, "config", run->config_yaml, sizeof run->config_yaml, err);
     if (code == ERR_OK)

@@ -13,7 +13,7 @@
 #include "learner/agent/checkpoint.h"
 
 enum {
-    CHECKPOINT_META_MAX = 16,
+    CHECKPOINT_META_MAX = 24,
     CHECKPOINT_NUMBER_BYTES = 32,
     CHECKPOINT_BOUNDS_BYTES = SPEC_ACT_DIM_MAX * 16 + 1, /* "-1.23456789e-38," */
 };

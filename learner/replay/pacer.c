@@ -18,7 +18,8 @@ bool pacer_warmed_up(const Pacer *pacer, uint64_t env_steps)
 /* Steps before the first update: the warm-up, and at least a batch to sample from. */
 static uint64_t steps_before_updates(const Pacer *pacer)
 {
-    return max_u64(pacer->warmup_env_steps, pacer->batch);
+    return pacer->underway ? pacer->warmup_env_steps
+                           : max_u64(pacer->warmup_env_steps, pacer->batch);
 }
 
 bool pacer_may_update(const Pacer *pacer, uint64_t env_steps, uint64_t updates)
@@ -78,4 +79,29 @@ uint64_t pacer_grant_limit(const Pacer *pacer, uint64_t env_steps, uint64_t upda
 {
     uint64_t limit = pacer->env_steps_start + steps_worked_off(pacer, env_steps, updates) + window;
     return limit < pacer->total_env_steps ? limit : pacer->total_env_steps;
+}
+
+/* Counts from here on, with updates owed for the newest `ahead` steps: the warm-up is behind. */
+static void begin_here(Pacer *pacer, uint64_t env_steps, uint64_t updates, uint64_t ahead)
+{
+    pacer->env_steps_start = env_steps - ahead - pacer->warmup_env_steps;
+    pacer->updates_start = updates;
+    pacer->underway = true;
+}
+
+void pacer_set_ratio(Pacer *pacer, double ratio, uint64_t env_steps, uint64_t updates)
+{
+    uint64_t ahead = pacer_steps_ahead(pacer, env_steps, updates);
+    if (steps_here(pacer, env_steps) >= steps_before_updates(pacer))
+        begin_here(pacer, env_steps, updates, ahead);
+    pacer->ratio = ratio;
+}
+
+uint64_t pacer_drop_debt(Pacer *pacer, uint64_t env_steps, uint64_t updates, uint64_t steps_max)
+{
+    uint64_t owed = pacer_updates_owed(pacer, env_steps, updates);
+    if (pacer_steps_ahead(pacer, env_steps, updates) <= steps_max)
+        return 0;
+    begin_here(pacer, env_steps, updates, steps_max);
+    return owed - pacer_updates_owed(pacer, env_steps, updates);
 }

@@ -19,7 +19,15 @@ typedef struct Pacer {
     uint64_t window_env_steps; /* 0: max(2 environments segment_steps, 1024) */
     uint64_t env_steps_start;
     uint64_t updates_start;
+    bool underway; /* counting began in the middle of a run: a batch is there already */
 } Pacer;
+
+/* Another ratio from now on: what was owed for the steps that are ahead is owed at the new ratio,
+ * and what was done stays done. */
+void pacer_set_ratio(Pacer *pacer, double ratio, uint64_t env_steps, uint64_t updates);
+
+/* Drops what is owed for more steps than `steps_max`; returns the updates that are dropped. */
+uint64_t pacer_drop_debt(Pacer *pacer, uint64_t env_steps, uint64_t updates, uint64_t steps_max);
 
 /* Whether the policy has left the warm-up, so that it is published. */
 bool pacer_warmed_up(const Pacer *pacer, uint64_t env_steps);

@@ -1,8 +1,9 @@
 #include "learner/replay/replay.h"
 
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#include <xxhash.h>
 
 #include "common/check.h"
 #include "common/cpu.h"
@@ -67,7 +68,8 @@ void replay_destroy(Replay *replay)
 static float *claim_row(Replay *replay)
 {
     float *row = replay->rows + (replay->head % replay->capacity) * (uint64_t)replay->row_floats;
-    if (replay->head >= replay->capacity && row[replay->row_floats - 1] != REPLAY_NO_STEP)
+    if (replay->head - replay_tail(replay) == replay->capacity &&
+        row[replay->row_floats - 1] != REPLAY_NO_STEP)
         replay->steps--;
     replay->head++;
     return row;
@@ -92,4 +94,28 @@ void replay_append(Replay *replay, const Segment *segment)
     memset(last + obs_dim, 0, sizeof(float) * (act_dim + 1));
     last[obs_dim + act_dim + 1] = REPLAY_NO_STEP;
     replay->steps += num_steps;
+    /* Row by row, so that the digest does not depend on where the ring wraps. */
+    size_t row_bytes = (size_t)replay->row_floats * sizeof(float);
+    for (uint64_t r = replay->head - num_steps - 1; r < replay->head; r++)
+        replay->digest = XXH3_64bits_withSeed(replay_row(replay, r), row_bytes, replay->digest);
+}
+
+void replay_begin_at(Replay *replay, uint64_t row, uint64_t digest)
+{
+    replay->head = row;
+    replay->first = row;
+    replay->steps = 0;
+    replay->digest = digest;
+}
+
+bool replay_append_at(Replay *replay, const Segment *segment, uint64_t row)
+{
+    if (row < replay->head)
+        return false;
+    if (row - replay->head >= replay->capacity)
+        replay_begin_at(replay, row, replay->digest);
+    while (replay->head < row)
+        claim_row(replay)[replay->row_floats - 1] = REPLAY_NO_STEP;
+    replay_append(replay, segment);
+    return true;
 }

@@ -188,7 +188,7 @@ static void test_a_file_of_a_newer_format_is_not_passed_over(void **state)
     Err err;
     const uint64_t updates[] = {10, 20};
     save_each(updates, 2, 2);
-    rewrite(checkpoint_at(20), "polyak_checkpoint", "2", NULL);
+    rewrite(checkpoint_at(20), "polyak_checkpoint", "3", NULL);
     char path[256];
     assert_int_equal(checkpoint_find_newest(scratch.path, path, sizeof path, &err), ERR_VERSION);
     assert_non_null(strstr(err.text, checkpoint_at(20)));

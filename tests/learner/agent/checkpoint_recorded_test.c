@@ -45,6 +45,11 @@ static RunState sample_run(void)
 {
     RunState run = run_make(4322);
     run.best_return = -148.25;
+    /* Format 1 did not have these. */
+    run.log_position = run.replay_head = run.replay_digest = 0;
+    run.pacer_env_steps = run.pacer_updates = 0;
+    run.pacer_underway = false;
+    run.skipped_updates = run.rollbacks = 0;
     return run;
 }
 

@@ -85,6 +85,14 @@ static inline RunState run_make(uint64_t updates)
         .best_return = -1234.1 / 3,
         .evals = 17,
         .seed = INT64_MAX,
+        .log_position = UINT64_MAX - 1,
+        .replay_head = UINT64_MAX - 2,
+        .replay_digest = UINT64_MAX - 3,
+        .pacer_env_steps = UINT64_MAX - 4,
+        .pacer_updates = UINT64_MAX - 5,
+        .pacer_underway = true,
+        .skipped_updates = 6,
+        .rollbacks = 7,
     };
     return run;
 }
@@ -93,7 +101,11 @@ static inline bool run_equal(const RunState *a, const RunState *b)
 {
     return spec_equal(&a->spec, &b->spec) && strcmp(a->config_yaml, b->config_yaml) == 0 &&
            a->env_steps == b->env_steps && a->updates == b->updates && a->episodes == b->episodes &&
-           a->evals == b->evals && a->seed == b->seed &&
+           a->evals == b->evals && a->seed == b->seed && a->log_position == b->log_position &&
+           a->replay_head == b->replay_head && a->replay_digest == b->replay_digest &&
+           a->pacer_env_steps == b->pacer_env_steps && a->pacer_updates == b->pacer_updates &&
+           a->pacer_underway == b->pacer_underway && a->skipped_updates == b->skipped_updates &&
+           a->rollbacks == b->rollbacks &&
            memcmp(&a->best_return, &b->best_return, sizeof a->best_return) == 0;
 }
 
@@ -104,11 +116,30 @@ static inline void rewrite(const char *path, const char *key, const char *value,
     Err err;
     SafetensorsFile *file;
     Tensor tensors[48];
-    TensorMeta meta[16];
-    static const char *const keys[] = {
-        "polyak_checkpoint", "env",         "obs_dim",   "act_dim", "step_limit",
-        "action_low",        "action_high", "env_steps", "updates", "adam_steps",
-        "episodes",          "best_return", "evals",     "seed",    "config"};
+    TensorMeta meta[32];
+    static const char *const keys[] = {"polyak_checkpoint",
+                                       "env",
+                                       "obs_dim",
+                                       "act_dim",
+                                       "step_limit",
+                                       "action_low",
+                                       "action_high",
+                                       "env_steps",
+                                       "updates",
+                                       "adam_steps",
+                                       "episodes",
+                                       "best_return",
+                                       "evals",
+                                       "seed",
+                                       "config",
+                                       "log_position",
+                                       "replay_head",
+                                       "replay_digest",
+                                       "pacer_env_steps",
+                                       "pacer_updates",
+                                       "pacer_underway",
+                                       "rollbacks",
+                                       "skipped_updates"};
     int num_tensors = 0;
     int num_meta = 0;
     assert_int_equal(safetensors_open(path, &file, &err), ERR_OK);
@@ -117,7 +148,7 @@ static inline void rewrite(const char *path, const char *key, const char *value,
         if (!tensor_name || strcmp(tensor->name, tensor_name) != 0)
             tensors[num_tensors++] = *tensor;
     }
-    for (int i = 0; i < 15; i++) {
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         bool changed = key && strcmp(keys[i], key) == 0;
         assert_non_null(safetensors_meta(file, keys[i]));
         if (!changed || value)

@@ -265,7 +265,7 @@ static void test_a_sound_file_with_wrong_contents_is_refused(void **state)
         const char *tensor;
         int code;
     } cases[] = {
-        {"polyak_checkpoint", "2", NULL, ERR_VERSION},
+        {"polyak_checkpoint", "3", NULL, ERR_VERSION},
         {"polyak_checkpoint", NULL, NULL, ERR_FORMAT},
         {"env", "", NULL, ERR_FORMAT},
         {"env", NULL, NULL, ERR_FORMAT},

@@ -202,6 +202,52 @@ static void test_every_order_of_work_reaches_the_end(void **state)
         run_to_the_end(seed);
 }
 
+static void test_another_ratio_counts_from_the_change_on(void **state)
+{
+    (void)state;
+    static const uint64_t warm_ups[] = {0, 100};
+    for (size_t i = 0; i < sizeof warm_ups / sizeof warm_ups[0]; i++) {
+        Pacer pacer = {
+            .total_env_steps = 10000, .warmup_env_steps = warm_ups[i], .batch = 64, .ratio = 1};
+        uint64_t updates = work_off(&pacer, 1000, 0);
+        assert_int_equal(updates, 1000 - warm_ups[i]);
+        pacer_set_ratio(&pacer, 0.5, 1000, updates);
+        assert_int_equal(pacer_updates_owed(&pacer, 1000, updates), 0);
+        assert_int_equal(pacer_updates_owed(&pacer, 1010, updates), 5);
+        updates = work_off(&pacer, 1100, updates);
+        assert_int_equal(updates, 1000 - warm_ups[i] + 50);
+        /* With work left, it is owed at the new ratio. */
+        pacer_set_ratio(&pacer, 2, 1200, updates);
+        assert_int_equal(pacer_steps_ahead(&pacer, 1200, updates), 100);
+        assert_int_equal(pacer_updates_owed(&pacer, 1200, updates), 200);
+        pacer_set_ratio(&pacer, 0, 1200, updates);
+        assert_int_equal(pacer_updates_owed(&pacer, 1200, updates), 0);
+        pacer_set_ratio(&pacer, 1, 1300, updates);
+        assert_int_equal(pacer_updates_owed(&pacer, 1301, updates), 1);
+    }
+}
+
+static void test_another_ratio_in_the_warm_up_leaves_the_warm_up(void **state)
+{
+    (void)state;
+    Pacer pacer = {.total_env_steps = 1000, .warmup_env_steps = 200, .batch = 64, .ratio = 1};
+    pacer_set_ratio(&pacer, 0.5, 100, 0);
+    assert_false(pacer_may_update(&pacer, 199, 0));
+    assert_int_equal(work_off(&pacer, 400, 0), 100);
+}
+
+static void test_a_debt_beyond_the_window_can_be_dropped(void **state)
+{
+    (void)state;
+    Pacer pacer = {.total_env_steps = 10000, .warmup_env_steps = 100, .batch = 64, .ratio = 2};
+    uint64_t updates = work_off(&pacer, 1000, 0);
+    assert_int_equal(pacer_drop_debt(&pacer, 1300, updates, 300), 0);
+    assert_int_equal(pacer_updates_owed(&pacer, 1300, updates), 600);
+    assert_int_equal(pacer_drop_debt(&pacer, 1300, updates, 50), 500);
+    assert_int_equal(pacer_updates_owed(&pacer, 1300, updates), 100);
+    assert_int_equal(pacer_steps_ahead(&pacer, 1300, updates), 50);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +260,9 @@ int main(void)
         cmocka_unit_test(test_a_resumed_run_counts_from_where_it_began),
         cmocka_unit_test(test_a_run_that_is_too_short_for_an_update_ends),
         cmocka_unit_test(test_every_order_of_work_reaches_the_end),
+        cmocka_unit_test(test_another_ratio_counts_from_the_change_on),
+        cmocka_unit_test(test_another_ratio_in_the_warm_up_leaves_the_warm_up),
+        cmocka_unit_test(test_a_debt_beyond_the_window_can_be_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* The ring of rows: what a segment becomes, and what is left when it is overwritten. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -131,6 +132,71 @@ static void test_the_rows_hold_the_steps_that_were_asked_for(void **state)
     }
 }
 
+static bool append_at(Replay *replay, int k, int num_steps, uint64_t row)
+{
+    NumberedSegment numbered;
+    return replay_append_at(replay, numbered_segment(&numbered, k, num_steps, SEGMENT_CONTINUES),
+                            row);
+}
+
+static void test_lost_rows_keep_their_numbers(void **state)
+{
+    (void)state;
+    Replay replay = make(16);
+    replay_begin_at(&replay, 100, 0);
+    assert_true(append_at(&replay, 1, 3, 100));
+    assert_true(append_at(&replay, 2, 2, 107)); /* rows 104 to 106 are lost */
+    assert_int_equal(replay_tail(&replay), 100);
+    assert_int_equal(replay.head, 110);
+    assert_int_equal(replay.steps, 5);
+    assert_int_equal(count_steps(&replay), 5);
+    assert_row(&replay, 107, 200, 0, 200, REPLAY_BOOTSTRAP);
+    for (uint64_t row = 103; row < 107; row++)
+        assert_true(replay_row(&replay, row)[4] == REPLAY_NO_STEP);
+    replay_destroy(&replay);
+}
+
+static void test_rows_that_are_there_are_passed_over(void **state)
+{
+    (void)state;
+    Replay replay = make(16);
+    append(&replay, 1, 3, SEGMENT_CONTINUES);
+    uint64_t digest = replay.digest;
+    assert_false(append_at(&replay, 1, 3, 0));
+    assert_int_equal(replay.head, 4);
+    assert_true(replay.digest == digest);
+    replay_destroy(&replay);
+}
+
+static void test_a_loss_of_more_than_the_ring_empties_it(void **state)
+{
+    (void)state;
+    Replay replay = make(16);
+    append(&replay, 1, 3, SEGMENT_CONTINUES);
+    assert_true(append_at(&replay, 2, 2, 1000));
+    assert_int_equal(replay_tail(&replay), 1000);
+    assert_int_equal(replay.steps, 2);
+    replay_destroy(&replay);
+}
+
+static void test_the_digest_tells_contents_apart_and_not_where_the_ring_wraps(void **state)
+{
+    (void)state;
+    Replay small = make(8);
+    Replay large = make(64);
+    Replay other = make(64);
+    for (int k = 0; k < 9; k++) {
+        append(&small, k, 5, SEGMENT_CONTINUES);
+        append(&large, k, 5, SEGMENT_CONTINUES);
+        append(&other, k, 5, k == 4 ? SEGMENT_TERMINATED : SEGMENT_CONTINUES);
+        assert_true(small.digest == large.digest);
+        assert_true((large.digest == other.digest) == (k < 4));
+    }
+    replay_destroy(&small);
+    replay_destroy(&large);
+    replay_destroy(&other);
+}
+
 static void test_a_replay_that_does_not_fit_is_refused_with_the_numbers(void **state)
 {
     (void)state;
@@ -154,6 +220,10 @@ int main(void)
         cmocka_unit_test(test_new_rows_overwrite_the_oldest_ones),
         cmocka_unit_test(test_steps_are_counted_right_however_segments_fall),
         cmocka_unit_test(test_the_rows_hold_the_steps_that_were_asked_for),
+        cmocka_unit_test(test_lost_rows_keep_their_numbers),
+        cmocka_unit_test(test_rows_that_are_there_are_passed_over),
+        cmocka_unit_test(test_a_loss_of_more_than_the_ring_empties_it),
+        cmocka_unit_test(test_the_digest_tells_contents_apart_and_not_where_the_ring_wraps),
         cmocka_unit_test(test_a_replay_that_does_not_fit_is_refused_with_the_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
