@@ -15,6 +15,7 @@ static const char help[] =
     "  eval     run a trained policy without noise\n"
     "  status   ask a running learner how it is doing\n"
     "  bench    measure update, act, replay, env, ingest or broadcast\n"
+    "  keygen   make a key, for runs that others must not join\n"
     "\n"
     "`polyak COMMAND --help` lists the keys of a command. For runs on several machines, start\n"
     "polyak-learner on one and polyak-actor on the others.\n"
@@ -31,6 +32,7 @@ static const Command commands[] = {
     {"eval", command_eval},
     {"status", command_status},
     {"bench", command_bench},
+    {"keygen", command_keygen},
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };
 
@@ -59,7 +61,7 @@ int main(int argc, char **argv)
     if (!program_start("polyak"))
         return EXIT_FAILED;
     if (argc < 2) {
-        fprintf(stderr, "polyak: a command is needed: train, eval, status or bench; "
+        fprintf(stderr, "polyak: a command is needed: train, eval, status, bench or keygen; "
                         "see polyak --help\n");
         return EXIT_USAGE;
     }
