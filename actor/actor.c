@@ -20,6 +20,7 @@ enum {
     WAIT_MAX_MS = 1000,
     WAIT_LOGGED_MS = 5000, /* a wait that lasts longer is logged */
     STOP_WAIT_MS = 1000,   /* for the last acknowledgements */
+    SESSION_WORD_BYTES = 9,
 };
 
 typedef struct Actor {
@@ -50,6 +51,14 @@ static int make_rollout(Actor *actor, int segment_steps, Err *err)
     return rollout_new(actor->kind, actor->num_envs, &actor->outbox, &actor->rollout, err);
 }
 
+/* Enough of a session's name to tell it from the others of a run. */
+static const char *session_word(const Uplink *uplink, char word[SESSION_WORD_BYTES])
+{
+    const uint8_t *id = uplink->hello.session.id;
+    snprintf(word, SESSION_WORD_BYTES, "%02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
+    return word;
+}
+
 /* Takes the word of a new Welcome: how to act, and where the weights are. */
 static int take_welcome(Actor *actor, Err *err)
 {
@@ -75,8 +84,10 @@ static int take_welcome(Actor *actor, Err *err)
     };
     rollout_configure(actor->rollout, &config);
     actor->configured = true;
-    log_info("connected to %s as actor %u", actor->connection.dealer.endpoint,
-             welcome->actor_index);
+    char session[SESSION_WORD_BYTES];
+    log_info("connected to %s as actor %u, session %s, %llu segments acknowledged",
+             actor->connection.dealer.endpoint, welcome->actor_index, session_word(uplink, session),
+             (unsigned long long)actor->outbox.acked_sequence);
     return downlink_open(&actor->downlink, welcome, actor->connection.dealer.endpoint,
                          &uplink->hello.session, err);
 }
@@ -233,6 +244,10 @@ static void leave(Actor *actor, ByeReason reason)
         log_warn("%llu segments (%llu steps) are left that the learner did not acknowledge",
                  (unsigned long long)outbox_unacked(&actor->outbox),
                  (unsigned long long)outbox_unacked_steps(&actor->outbox));
+    char session[SESSION_WORD_BYTES];
+    if (actor->configured)
+        log_info("session %s ends with %llu segments acknowledged", session_word(uplink, session),
+                 (unsigned long long)actor->outbox.acked_sequence);
     Message bye = {.kind = MESSAGE_BYE, .bye = reason};
     dealer_send(&actor->connection.dealer, &bye, &actor->connection.dims);
 }
