@@ -1,7 +1,8 @@
 /* The wire: plain structs to bytes and back, validated. These are the only files that touch
  * protobuf-c. No state; any thread, each with its own arena.
  *
- * Decoding allocates from a budgeted arena only, so that hostile bytes cost no more than it holds.
+ * Decoding allocates from a budgeted arena only, so that hostile bytes cost no more than it holds,
+ * and no more than a few times their own number; a pass before it (wire_scan.c) bounds the time.
  * Pointers in a decoded message (columns, parameters, actors) point into the arena, are aligned to
  * 16 bytes, and live until the next decode with it. What is decoded is checked against the limits:
  * dimensions, lengths, enums, finite numbers where they are needed. Texts for people are printable
@@ -216,6 +217,18 @@ typedef struct WireLimits {
 typedef struct WireArena WireArena;
 WireArena *wire_arena_new(size_t budget_bytes); /* NULL when out of memory */
 void wire_arena_destroy(WireArena **arena);
+
+/* What the arena gives to one message, whatever its budget: 8 bytes for each of its own, and some
+ * for its struct and what protobuf-c keeps of its fields. A Status has a struct for each actor too,
+ * of STATUS_ACTORS_MAX at most. */
+enum {
+    WIRE_BYTES_PER_BYTE = 8,
+    WIRE_STRUCT_BYTES = 8 << 10,
+    WIRE_ACTOR_BYTES = sizeof(ActorStatus) + 512,
+};
+
+/* Bytes that the last decode with this arena took. */
+size_t wire_arena_used_bytes(const WireArena *arena);
 
 /* Upper bound of the bytes of a frame with a segment, for ZMQ_MAXMSGSIZE and arenas. It covers the
  * small messages (WIRE_SMALL_BYTES_MAX) too: all that a learner receives. */

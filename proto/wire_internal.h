@@ -71,11 +71,21 @@ int wire_decode_policy(const ProtobufCBinaryData *layer_sizes,
                        const ProtobufCBinaryData *parameters, Mlp *mlp, const float **params,
                        Err *err);
 
+/* --- wire_scan.c -------------------------------------------------------------------------------
+ */
+
+/* Refuses a message that would be dear to unpack: ERR_FORMAT for more than 64 fields (32 in a
+ * message inside it), more than STATUS_ACTORS_MAX elements of a repeated message, groups, and bytes
+ * that are no fields. Time and stack are bounded; nothing is allocated. */
+int wire_scan(const ProtobufCMessageDescriptor *descriptor, const char *what, const uint8_t *bytes,
+              size_t num_bytes, size_t *num_elements, Err *err);
+
 /* --- wire_arena.c ------------------------------------------------------------------------------
  */
 
-/* Forgets the last decode and reads a protobuf message into the arena. ERR_FORMAT or ERR_NOMEM;
- * `what` names it. */
+/* Forgets the last decode and reads a protobuf message into the arena, which gives it and its
+ * decoding the few bytes per byte that wire.h names at most. ERR_FORMAT or ERR_NOMEM; `what` names
+ * it. */
 int wire_arena_parse(WireArena *arena, const ProtobufCMessageDescriptor *descriptor,
                      const char *what, const uint8_t *bytes, size_t num_bytes,
                      ProtobufCMessage **body, Err *err);

@@ -9,26 +9,26 @@
 #include "tests/proto/wire_random.h"
 #include "tests/proto/wire_writer.h"
 
-enum { FLIPS = 4000 };
+enum { FLIPS = 4000, FIELDS = 40 };
 
 static const WireLimits dims = {.obs_dim = 3, .act_dim = 2, .segment_steps_max = RANDOM_STEPS_MAX};
 static uint64_t seed;
 static RandomMemory memory;
 
-static void test_many_tiny_unknown_fields_use_up_the_budget_and_no_more(void **state)
+static void test_unknown_fields_use_up_the_budget_and_no_more(void **state)
 {
     (void)state;
     static Writer writer;
     writer.length = 0;
     write_byte(&writer, MESSAGE_ACK);
-    while (writer.length < sizeof writer.bytes - 4)
+    for (int i = 0; i < FIELDS; i++)
         write_bytes(&writer, 15, NULL, 0); /* two bytes each */
-    WireArena *small = wire_arena_new(WIRE_SMALL_BYTES_MAX);
+    WireArena *small = wire_arena_new(1024);
     Message message;
     Err err;
     assert_int_equal(wire_unpack(writer.bytes, writer.length, NULL, small, &message, &err),
                      ERR_NOMEM);
-    assert_non_null(strstr(err.text, "8192"));
+    assert_non_null(strstr(err.text, "1024"));
 
     /* The same arena is as good as new for the next frame, and its errors are that frame's. */
     static const uint8_t malformed[] = {MESSAGE_ACK, 0xff};
@@ -48,7 +48,7 @@ static void test_many_tiny_unknown_fields_use_up_the_budget_and_no_more(void **s
     wire_arena_destroy(&large);
 }
 
-static void test_many_repeated_fields_use_up_the_budget(void **state)
+static void test_repeated_fields_use_up_the_budget(void **state)
 {
     (void)state;
     static Writer writer;
@@ -62,9 +62,9 @@ static void test_many_repeated_fields_use_up_the_budget(void **state)
     for (size_t i = 0; i < sizeof repeated / sizeof repeated[0]; i++) {
         writer.length = 0;
         write_byte(&writer, repeated[i].kind);
-        while (writer.length < sizeof writer.bytes - 4)
+        for (int j = 0; j < FIELDS; j++)
             write_bytes(&writer, repeated[i].field, "", 0);
-        WireArena *arena = wire_arena_new(WIRE_SMALL_BYTES_MAX);
+        WireArena *arena = wire_arena_new(1024);
         Message message;
         assert_int_equal(wire_unpack(writer.bytes, writer.length, &dims, arena, &message, NULL),
                          ERR_NOMEM);
@@ -249,8 +249,8 @@ int main(void)
 {
     seed = random_seed();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_many_tiny_unknown_fields_use_up_the_budget_and_no_more),
-        cmocka_unit_test(test_many_repeated_fields_use_up_the_budget),
+        cmocka_unit_test(test_unknown_fields_use_up_the_budget_and_no_more),
+        cmocka_unit_test(test_repeated_fields_use_up_the_budget),
         cmocka_unit_test(test_no_budget_is_too_small_to_fail_cleanly),
         cmocka_unit_test(test_the_largest_small_messages_fit),
         cmocka_unit_test(test_a_full_segment_fits_into_its_bound),

@@ -192,7 +192,7 @@ static void test_the_last_of_repeated_specs_counts_and_merges(void **state)
 {
     (void)state;
     write_hello(16);
-    for (int i = 0; i < 50; i++)
+    for (int i = 0; i < 40; i++)
         write_spec(1, 4);
     assert_int_equal(code_of_writer(), ERR_OK);
     write_spec(2, 4);
