@@ -94,7 +94,7 @@ size_t log_payload_bytes_max(const LogDims *dims);
 size_t segment_record_bytes(const SegmentRecord *record, const LogDims *dims);
 size_t session_record_bytes(const SessionRecord *record);
 size_t table_record_bytes(const SessionRecord *sessions, size_t num_sessions);
-enum { FILE_HEAD_BYTES = 72, GAP_RECORD_BYTES = 48 };
+enum { FILE_HEAD_BYTES = 72, GAP_RECORD_BYTES = 48, SESSION_RECORD_BYTES_MAX = 176 };
 
 /* Each writes exactly that many bytes. */
 void file_head_encode(const FileHead *head, uint8_t *payload);
@@ -114,6 +114,8 @@ int session_record_decode(const uint8_t *payload, size_t payload_bytes, SessionR
  * machine's byte order is not little-endian). */
 int segment_record_decode(uint8_t *payload, size_t payload_bytes, const LogDims *dims,
                           SegmentRecord *record, Err *err);
+/* Of a payload that this process encoded: all fields but the columns; no checks. */
+void segment_record_peek(const uint8_t *payload, SegmentRecord *record);
 int gap_record_decode(const uint8_t *payload, size_t payload_bytes, GapRecord *record, Err *err);
 
 /* Replay rows of a segment. */

@@ -47,7 +47,8 @@ int log_file_head(const LogDisk *disk, const char *directory, const LogFileName 
 int log_files_bytes(const LogDisk *disk, const char *directory, uint64_t *num_bytes, Err *err);
 
 /* Removes the files whose records all lie before replay row `row_needed`, oldest first, never the
- * newest. A file ends where the next one begins; one whose next has no sound head stays. */
+ * newest. A file ends where the next one begins; one whose next has no sound head stays. While a
+ * writer is there, call log_writer_prune(): the newest session table must be synced first. */
 int log_files_prune(const LogDisk *disk, const char *directory, uint64_t row_needed,
                     size_t *num_removed, uint64_t *bytes_removed, Err *err);
 

@@ -7,6 +7,7 @@
 #ifndef POLYAK_LEARNER_LOG_LOG_READER_H
 #define POLYAK_LEARNER_LOG_LOG_READER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,7 @@ typedef struct LogDamage {
 typedef struct LogSessions {
     const SessionRecord *records;
     size_t num_records;
+    bool table; /* of the table at the file's head; otherwise a session that is new or changed */
 } LogSessions;
 
 typedef struct LogItem {
@@ -60,6 +62,9 @@ void log_reader_close(LogReader **reader);
 /* obs_dim is 0 while nobody has said. */
 LogDims log_reader_dims(const LogReader *reader);
 
+/* Where the newest file begins, by its name; 0 when there is none. */
+uint64_t log_reader_base_position(const LogReader *reader);
+
 /* The next item; what it points to is valid until the next call. After LOG_ITEM_END it gives END
  * again. ERR_IO when the disk cannot be read. */
 int log_reader_next(LogReader *reader, LogItem *item, Err *err);
@@ -68,5 +73,8 @@ int log_reader_next(LogReader *reader, LogItem *item, Err *err);
  * the position (or the replay row) are not given. Also backwards. */
 int log_reader_seek_position(LogReader *reader, uint64_t position, Err *err);
 int log_reader_seek_row(LogReader *reader, uint64_t row, Err *err);
+
+/* The same file, but from its head on, with all that it holds. */
+int log_reader_seek_file(LogReader *reader, uint64_t row, Err *err);
 
 #endif

@@ -1,5 +1,6 @@
-/* Reads the whole log once, at a start: cuts torn tails, and finds where the run stands. One owner;
- * nobody else may have the log open. */
+/* Reads the log once, at a start: cuts torn tails, and finds where the run stands. It begins at the
+ * file that holds the wanted row, since the session table at its head stands for all before it. One
+ * owner; nobody else may have the log open. */
 #ifndef POLYAK_LEARNER_LOG_LOG_RECOVER_H
 #define POLYAK_LEARNER_LOG_LOG_RECOVER_H
 
@@ -23,7 +24,8 @@ typedef struct LogRecoverCallbacks {
 typedef struct LogRecovered {
     LogState state;          /* for log_writer_new(); its sessions are owned here */
     LogDims dims;            /* of the newest file; obs_dim 0 when there is none */
-    SessionRecord *sessions; /* the same as in state; idle_s counts the time until the log's end */
+    SessionRecord *sessions; /* the same as in state, from the longest silent on; idle_s is 0 for
+                              * those heard since the newest table */
     uint64_t first_position; /* of the segments that are there; 0 when there is none */
     uint64_t first_row;      /* its row */
     uint64_t num_segments;
@@ -31,10 +33,10 @@ typedef struct LogRecovered {
     uint64_t missing_positions; /* lost to damage or a failed sync */
     uint64_t damaged_bytes;
     uint64_t torn_bytes; /* cut */
-    uint64_t log_bytes;  /* read */
 } LogRecovered;
 
-/* A new run gives position 1 and no sessions. `sessions_max` bounds the table: the newest stay.
+/* A new run gives position 1 and no sessions. `sessions_max` bounds the table: the last heard stay.
+ * `callbacks` may be NULL: the whole log is read then.
  * Errors as log_reader_open() and log_reader_next(). */
 int log_recover(const LogDisk *disk, const char *directory, const RunId *run_id,
                 const LogDims *dims, uint32_t sessions_max, const LogRecoverCallbacks *callbacks,

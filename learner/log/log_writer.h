@@ -60,7 +60,8 @@ typedef struct LogEntry {
 typedef struct LogWriter LogWriter;
 
 /* Begins the first file in a directory that is there. `disk` and its context must outlive the
- * writer; all else is copied. ERR_NOMEM, ERR_IO or ERR_FULL; *writer is then NULL. */
+ * writer; all else is copied. ERR_NOMEM, ERR_IO or ERR_FULL, or ERR_SPEC when files are there that
+ * `start` knows nothing of, or of a later epoch; *writer is then NULL. */
 int log_writer_new(const LogDisk *disk, const char *directory, const LogWriterConfig *config,
                    const LogState *start, int64_t now_ms, LogWriter **writer, Err *err);
 
@@ -75,8 +76,7 @@ int log_writer_append(LogWriter *writer, const LogEntry *entry, Err *err);
 /* Writes the buffer. ERR_FULL (disk or budget) or ERR_IO: the writer has failed, see above. */
 int log_writer_flush(LogWriter *writer, Err *err);
 
-/* fdatasync of what is flushed (not of the buffer). On ERR_IO the writer has failed, and what was
- * flushed and not synced is suspect: it may or may not survive a power loss. */
+/* fdatasync of what is flushed (not of the buffer). On ERR_IO or ERR_FULL the writer has failed. */
 int log_writer_sync(LogWriter *writer, Err *err);
 
 bool log_writer_failed(const LogWriter *writer);
@@ -96,6 +96,10 @@ void log_writer_skip_buffered(LogWriter *writer);
 /* A sign of life: the session is kept longer. Nothing happens when it is not in the table. */
 void log_writer_heard(LogWriter *writer, const Session *session, int64_t now_ms);
 
+/* Syncs, so that the session table at the newest file's head is safe, and then removes the files
+ * whose records all lie before replay row `row_needed` (log_files_prune). */
+int log_writer_prune(LogWriter *writer, uint64_t row_needed, size_t *num_removed, Err *err);
+
 /* Counts the files' bytes again: after files were removed. Happens by itself at each new file. */
 int log_writer_recount(LogWriter *writer, Err *err);
 
@@ -105,8 +109,8 @@ uint64_t log_writer_next_position(const LogWriter *writer);
 uint64_t log_writer_flushed_position(const LogWriter *writer);
 uint64_t log_writer_synced_position(const LogWriter *writer);
 
-/* Whether a sync has failed since the start; then the span of positions that may be lost by a power
- * loss (of all such failures together). */
+/* Whether a file was given up, after a failure, with positions that were flushed and not synced;
+ * then the span of such positions, which a power loss may lose (of all such failures together). */
 bool log_writer_suspect(const LogWriter *writer, uint64_t *first_position, uint64_t *last_position);
 
 /* Replay row, env steps and episodes after all that was appended and skipped. `sessions` is NULL.
