@@ -159,6 +159,7 @@ class EndToEnd(unittest.TestCase):
         self.programs = []
         self.stories = []
         self.emulator = []  # the words before a program's name
+        self.asking = []  # flags of `polyak status`
         self.inside = {}  # by program: the words before those, where it runs on a host of its own
         self.addCleanup(self._kill_all)
         self.sockets = self.path("sockets")  # where `train` has its sockets
@@ -256,7 +257,8 @@ class EndToEnd(unittest.TestCase):
 
     def status(self, endpoint=None):
         """What `polyak status --json` says."""
-        asked = self.finish("polyak", "status", f"--connect={endpoint or self.endpoint}", "--json")
+        asked = self.finish("polyak", "status", f"--connect={endpoint or self.endpoint}", "--json",
+                            *self.asking)
         self.assertEqual(asked.end(), 0)
         self.programs.remove(asked)  # it is asked again and again: no part of the story
         return json.loads(asked.out)
