@@ -72,8 +72,10 @@ static int begin_run(Learner *learner, const Spec *spec, Err *err)
     if (code != 0)
         return code;
     endpoints_fill_welcome(learner->config, fleet_welcome(learner->fleet));
-    fleet_set_run(learner->fleet, spec, &run->pacer, run->state.env_steps,
-                  run->exchange.ring.num_slots);
+    code = fleet_set_run(learner->fleet, spec, &run->pacer, run->state.env_steps,
+                         run->exchange.ring.num_slots);
+    if (code != 0)
+        return err_set(err, code, "out of memory for the run's books");
     log_info("the run is %s: obs_dim %d, act_dim %d; %lld env steps", spec->name, spec->obs_dim,
              spec->act_dim, (long long)learner->config->total_env_steps);
     return ERR_OK;
@@ -101,8 +103,9 @@ static int adopt_spec(void *context, const Spec *spec, char text[WIRE_TEXT_MAX +
     return REJECT_NOT_ALLOWED;
 }
 
-static void accept_segment(void *context, const Segment *segment)
+static void accept_segment(void *context, const Segment *segment, const SegmentOrigin *origin)
 {
+    (void)origin;
     Learner *learner = context;
     SegmentRing *ring = &learner->run.exchange.ring;
     Segment *slot = segment_ring_reserve(ring);
@@ -123,6 +126,16 @@ static void evaluated(void *context, const EvalResult *result)
                            .return_std = result->return_std,
                            .length_mean = result->length_mean};
     exchange_answer(&learner->run.exchange, &outcome);
+}
+
+static bool set_key(void *context, const char *assignment, char text[WIRE_TEXT_MAX + 1])
+{
+    Learner *learner = context;
+    char name[CONFIG_NAME_MAX + 1];
+    Err err;
+    bool done = config_set_live(learner->config, assignment, name, &err) == 0;
+    snprintf(text, WIRE_TEXT_MAX + 1, "%.*s", WIRE_TEXT_MAX, done ? assignment : err.text);
+    return done;
 }
 
 static void note(void *context, const char *line)
@@ -201,7 +214,8 @@ static void follow_trainer(Learner *learner)
                               .updates = trainer.updates,
                               .slots_used = segment_ring_used(&run->exchange.ring),
                               .newest = trainer.published,
-                              .settled = trainer.settled};
+                              .settled = trainer.settled,
+                              .logged = FLEET_NOT_LOGGED};
     send_weights(learner);
     ask_evaluations(learner);
     fleet_set_progress(learner->fleet, &progress);
@@ -259,7 +273,7 @@ static void on_uplink(void *context)
         if (link == 0)
             continue;
         if (code == 0)
-            fleet_receive(learner->fleet, link, &message, clock_ms());
+            fleet_receive(learner->fleet, link, NULL, &message, clock_ms());
         else
             fleet_receive_garbage(learner->fleet, link, code, err.text);
     }
@@ -358,6 +372,7 @@ static int make_fleet(Learner *learner, Err *err)
     FleetConfig fleet_config = {
         .epoch = learner->dir.epoch,
         .peers_max = (uint32_t)config->peers_max,
+        .peers_per_key_max = (uint32_t)config->peers_per_key_max,
         .sessions_max = (uint32_t)config->sessions_max,
         .session_retention_ms = config->session_retention_s * 1000,
         .obs_dim_max = (int)config->obs_dim_max,
@@ -368,7 +383,7 @@ static int make_fleet(Learner *learner, Err *err)
     int code = endpoints_advertise(config, learner->weights_endpoint, &fleet_config.welcome, err);
     if (code != 0)
         return code;
-    FleetSink sink = {learner, adopt_spec, accept_segment, evaluated, note};
+    FleetSink sink = {learner, adopt_spec, accept_segment, evaluated, note, set_key};
     learner->fleet = fleet_new(&fleet_config, &sink);
     if (!learner->fleet)
         return err_set(err, ERR_NOMEM, "out of memory for %lld peers",

@@ -21,7 +21,7 @@ static uint64_t in_hand(const ActorSession *session)
 
 static uint64_t slots_in_hand(const ActorSession *session)
 {
-    return session->send_limit_sequence - session->acked_sequence;
+    return session->send_limit_sequence - session->accepted_sequence;
 }
 
 /* Full segments of all environments of the actor. */
@@ -40,7 +40,8 @@ static ActorSession *neediest(const CreditPool *pool, ActorSession **sessions,
     for (uint32_t i = 0; i < num_sessions; i++) {
         ActorSession *session = sessions[i];
         double rounds = (double)in_hand(session) / (double)round_of(pool, session);
-        if ((only && session != only) || rounds > ROUNDS_IN_HAND - 1 || slots_in_hand(session) == 0)
+        if ((only && session != only) || session->draining || rounds > ROUNDS_IN_HAND - 1 ||
+            slots_in_hand(session) == 0)
             continue;
         if (!best || rounds < best_rounds ||
             (rounds == best_rounds && session->last_grant < best->last_grant)) {

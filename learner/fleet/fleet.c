@@ -1,5 +1,6 @@
 #include "learner/fleet/fleet.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +40,9 @@ void fleet_destroy(Fleet **fleet_pointer)
         HASH_DEL(fleet->peers, peer); // NOLINT(clang-analyzer-unix.Malloc)
         free(peer);
     }
+    fleet_guard_destroy(fleet);
     session_table_destroy(&fleet->sessions);
+    free(fleet->unlogged);
     free(fleet->actors);
     free(fleet->connected);
     free(fleet->incarnations);
@@ -48,9 +51,13 @@ void fleet_destroy(Fleet **fleet_pointer)
     *fleet_pointer = NULL;
 }
 
-void fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t accepted,
-                   uint64_t slots)
+int fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t accepted,
+                  uint64_t slots)
 {
+    CHECK(!fleet->has_run);
+    fleet->unlogged = calloc(slots, sizeof *fleet->unlogged);
+    if (!fleet->unlogged)
+        return ERR_NOMEM;
     fleet->slots = slots;
     fleet->has_run = true;
     fleet->spec = *spec;
@@ -58,6 +65,42 @@ void fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t 
     fleet->steps_accepted = accepted;
     fleet->progress.env_steps = accepted;
     fleet->progress.updates = pacer->updates_start;
+    return ERR_OK;
+}
+
+void fleet_set_pacer(Fleet *fleet, const Pacer *pacer)
+{
+    fleet->pacer = *pacer;
+    fleet_credit(fleet);
+}
+
+void fleet_set_loading(Fleet *fleet, bool loading, const char *text)
+{
+    fleet->loading = loading;
+    snprintf(fleet->loading_text, sizeof fleet->loading_text, "%.*s", WIRE_TEXT_MAX, text);
+}
+
+bool fleet_restore_session(Fleet *fleet, const SegmentOrigin *origin, uint64_t acked_sequence,
+                           int64_t idle_ms, int64_t now_ms)
+{
+    ActorSession *session = session_table_find(&fleet->sessions, &origin->session);
+    if (!session)
+        session = session_table_add(&fleet->sessions, &origin->session, now_ms);
+    if (!session)
+        return false;
+    CHECK(session->link == 0 && session->unlogged == 0);
+    session->last_heard_ms = now_ms - idle_ms;
+    session->actor_index = origin->actor_index;
+    session->incarnation = origin->incarnation;
+    session->num_envs = origin->num_envs;
+    session->acked_sequence = acked_sequence;
+    session->accepted_sequence = acked_sequence;
+    session->send_limit_sequence = acked_sequence;
+    session->steps_accepted = origin->session_steps;
+    session->step_limit = origin->session_steps;
+    snprintf(session->key, sizeof session->key, "%s", origin->key);
+    snprintf(session->name, sizeof session->name, "%s", origin->name);
+    return true;
 }
 
 Welcome *fleet_welcome(Fleet *fleet)
@@ -71,87 +114,29 @@ void fleet_set_status_fill(Fleet *fleet, FleetStatusFill fill, void *context)
     fleet->status_context = context;
 }
 
+/* Whether its coming and going is logged: those that only ask come and go all the time. */
+static bool is_watched(const Peer *peer)
+{
+    return role_has_spec(peer->role);
+}
+
 void fleet_link_gone(Fleet *fleet, uint32_t link)
 {
     Peer *peer = fleet_find_peer(fleet, link);
     if (!peer)
         return;
-    if (peer->role != ROLE_OBSERVER && !fleet->bye)
+    if (is_watched(peer) && !fleet->bye)
         fleet_note(fleet, "%s %s is gone", role_name(peer->role), peer->name);
     fleet_drop_peer(fleet, peer);
     fleet_credit(fleet);
 }
 
-void fleet_set_progress(Fleet *fleet, const FleetProgress *progress)
+static void handle_heartbeat(Peer *peer, const Heartbeat *heartbeat, int64_t now_ms)
 {
-    fleet->progress = *progress;
-    fleet_credit(fleet);
-}
-
-/* Hands a segment on, cut to what is left of the run: a run ends at exactly total_env_steps, also
- * where an actor that was given up comes back with steps whose credit went to others. */
-static void accept_segment(Fleet *fleet, ActorSession *session, const Segment *segment)
-{
-    session->acked_sequence = segment->sequence;
-    session->steps_accepted += (uint64_t)segment->num_steps;
-    if (session->step_limit < session->steps_accepted)
-        session->step_limit = session->steps_accepted;
-    Segment taken = *segment;
-    uint64_t left = fleet->pacer.total_env_steps > fleet->steps_accepted
-                        ? fleet->pacer.total_env_steps - fleet->steps_accepted
-                        : 0;
-    if (left == 0)
-        return;
-    if ((uint64_t)taken.num_steps > left) {
-        taken.num_steps = (int)left;
-        taken.end = SEGMENT_CONTINUES;
-    }
-    fleet->steps_accepted += (uint64_t)taken.num_steps;
-    fleet->progress.slots_used++; /* until the trainer's next word on it */
-    fleet->sink.accept(fleet->sink.context, &taken);
-}
-
-static void handle_segment(Fleet *fleet, Peer *peer, const Segment *segment)
-{
-    ActorSession *session = peer->session;
-    if (!session) {
-        fleet_refuse(fleet, peer->link, REJECT_NOT_ALLOWED, "only actors may send segments");
-        fleet_drop_peer(fleet, peer);
-        return;
-    }
-    if (segment->env_index >= session->num_envs) {
-        fleet_refuse(fleet, peer->link, REJECT_NOT_ALLOWED,
-                     "a segment of environment %u of an actor with %u", segment->env_index,
-                     session->num_envs);
-        fleet_drop_peer(fleet, peer);
-        return;
-    }
-    peer->ack_due = true;
-    if (segment->sequence > session->acked_sequence + 1 ||
-        (segment->sequence > session->send_limit_sequence)) {
-        /* A hole, or more than was allowed: the actor starts again from what is acknowledged. */
-        fleet_note(fleet,
-                   "actor %u (%s) sent segment %llu after %llu, with the limit %llu: it has "
-                   "to say Hello again",
-                   session->actor_index, peer->name, (unsigned long long)segment->sequence,
-                   (unsigned long long)session->acked_sequence,
-                   (unsigned long long)session->send_limit_sequence);
-        fleet_refuse(fleet, peer->link, REJECT_HELLO_FIRST, "segments out of order");
-        fleet_drop_peer(fleet, peer);
-        return;
-    }
-    if (segment->sequence == session->acked_sequence + 1)
-        accept_segment(fleet, session, segment);
-    fleet_queue(fleet, peer);
-}
-
-static void handle_heartbeat(Peer *peer, const Heartbeat *heartbeat)
-{
-    ActorSession *session = peer->session;
-    if (!session)
-        return;
-    session->dropped_steps = heartbeat->dropped_steps;
-    memcpy(session->waiting_for, heartbeat->waiting_for, sizeof session->waiting_for);
+    if (heartbeat->env_steps > peer->heartbeat.env_steps)
+        peer->moved_ms = now_ms;
+    peer->heartbeat = *heartbeat;
+    peer->has_heartbeat = true;
 }
 
 static void remove_evaluation(Fleet *fleet, uint32_t i)
@@ -178,21 +163,25 @@ static void handle_eval_result(Fleet *fleet, Peer *peer, const EvalResult *resul
 
 static void handle_bye(Fleet *fleet, Peer *peer)
 {
-    if (peer->role != ROLE_OBSERVER && !fleet->bye)
+    if (is_watched(peer) && !fleet->bye)
         fleet_note(fleet, "%s %s says goodbye", role_name(peer->role), peer->name);
     fleet_drop_peer(fleet, peer);
     fleet_credit(fleet);
 }
 
-void fleet_receive(Fleet *fleet, uint32_t link, const Message *message, int64_t now_ms)
+void fleet_receive(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
+                   const Message *message, int64_t now_ms)
 {
+    static const PeerIdentity without_key = {.roles = IDENTITY_OPEN_ROLES};
+    fleet->now_ms = now_ms;
     if (message->kind == MESSAGE_HELLO) {
-        fleet_handle_hello(fleet, link, &message->hello, now_ms);
+        fleet_handle_hello(fleet, link, identity ? identity : &without_key, &message->hello,
+                           now_ms);
         return;
     }
     Peer *peer = fleet_find_peer(fleet, link);
     if (!peer) {
-        if (message->kind != MESSAGE_BYE)
+        if (message->kind != MESSAGE_BYE && !fleet_is_barred(fleet, link))
             fleet_refuse(fleet, link, REJECT_HELLO_FIRST, "say Hello first");
         return;
     }
@@ -201,10 +190,10 @@ void fleet_receive(Fleet *fleet, uint32_t link, const Message *message, int64_t 
         peer->session->last_heard_ms = now_ms;
     switch (message->kind) {
     case MESSAGE_SEGMENT:
-        handle_segment(fleet, peer, &message->segment);
+        fleet_handle_segment(fleet, peer, &message->segment);
         break;
     case MESSAGE_HEARTBEAT:
-        handle_heartbeat(peer, &message->heartbeat);
+        handle_heartbeat(peer, &message->heartbeat, now_ms);
         break;
     case MESSAGE_BYE:
         handle_bye(fleet, peer);
@@ -217,32 +206,18 @@ void fleet_receive(Fleet *fleet, uint32_t link, const Message *message, int64_t 
         if (peer->role == ROLE_EVALUATOR)
             handle_eval_result(fleet, peer, &message->eval_result);
         break;
+    case MESSAGE_SET:
+        fleet_handle_set(fleet, peer, &message->set);
+        break;
+    case MESSAGE_DRAIN:
+        fleet_handle_drain(fleet, peer, &message->drain);
+        break;
     default:
         fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "a peer may not send %s",
                      message_kind_name(message->kind));
         fleet_drop_peer(fleet, peer);
         break;
     }
-}
-
-void fleet_receive_garbage(Fleet *fleet, uint32_t link, int code, const char *why)
-{
-    Peer *peer = fleet_find_peer(fleet, link);
-    if (!peer && code == ERR_SPEC) {
-        fleet_note(fleet, "an actor is refused: %s", why);
-        fleet_refuse(fleet, link, REJECT_SPEC, "%s", why);
-        return;
-    }
-    if (!peer) {
-        /* It may come from before a restart: then it is no fault of the peer. */
-        fleet_refuse(fleet, link, REJECT_HELLO_FIRST, "say Hello first (%s)", why);
-        return;
-    }
-    fleet_note(fleet, "%s %s sent a message that cannot be read (%s): it is turned away",
-               role_name(peer->role), peer->name, why);
-    fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "a message could not be read: %s", why);
-    fleet_drop_peer(fleet, peer);
-    fleet_credit(fleet);
 }
 
 static bool is_lost(const Fleet *fleet, const Peer *peer, int64_t now_ms)
@@ -253,20 +228,25 @@ static bool is_lost(const Fleet *fleet, const Peer *peer, int64_t now_ms)
 
 void fleet_tick(Fleet *fleet, int64_t now_ms)
 {
+    fleet->now_ms = now_ms;
+    fleet_guard_tick(fleet);
     bool credit_returned = false;
     Peer *peer = NULL;
     Peer *next = NULL;
     HASH_ITER(hh, fleet->peers, peer, next)
     {
         if (is_lost(fleet, peer, now_ms)) {
-            if (peer->role != ROLE_OBSERVER)
+            if (is_watched(peer))
                 fleet_note(fleet, "%s %s is lost: silent for %.1f s", role_name(peer->role),
                            peer->name, (double)(now_ms - peer->last_heard_ms) / 1000.0);
             fleet_drop_peer(fleet, peer);
             credit_returned = true;
-        } else if (now_ms - peer->last_ack_ms >= fleet->config.welcome.heartbeat_interval_ms) {
+            continue;
+        }
+        fleet_drain_tick(fleet, peer);
+        if (now_ms - peer->last_ack_ms >= fleet->config.welcome.heartbeat_interval_ms) {
             peer->ack_due = true;
-            peer->bye_due = fleet->bye != 0; /* the last one may have been lost */
+            peer->bye_due = fleet->bye != 0 || peer->bye != 0; /* the last one may have been lost */
             fleet_queue(fleet, peer);
         }
     }

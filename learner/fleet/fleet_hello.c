@@ -7,17 +7,33 @@
 #include "learner/fleet/fleet_internal.h"
 
 /* Whether there is room for another peer; otherwise it is refused. */
-static bool has_place(Fleet *fleet, uint32_t link)
+static bool has_place(Fleet *fleet, uint32_t link, const char *key)
 {
-    if (HASH_COUNT(fleet->peers) < fleet->config.peers_max)
+    bool full = HASH_COUNT(fleet->peers) >= fleet->config.peers_max;
+    if (!full && fleet_key_has_room(fleet, key))
         return true;
-    fleet_refuse(fleet, link, REJECT_FULL, "the learner has its %u peers (--peers-max)",
-                 fleet->config.peers_max);
+    if (full)
+        fleet_refuse(fleet, link, REJECT_FULL, "the learner has its %u peers (--peers-max)",
+                     fleet->config.peers_max);
+    else
+        fleet_refuse(fleet, link, REJECT_FULL,
+                     "the key \"%s\" has its %u peers (--peers-per-key-max)", key,
+                     fleet->config.peers_per_key_max);
     return false;
 }
 
+static void join_labels(const Hello *hello, char *labels, size_t bytes)
+{
+    size_t used = 0;
+    labels[0] = '\0';
+    for (int i = 0; i < hello->num_labels && used + 1 < bytes; i++)
+        used += (size_t)snprintf(labels + used, bytes - used, "%s%s", i > 0 ? "," : "",
+                                 hello->labels[i]);
+}
+
 /* Makes the link a peer. */
-static Peer *add_peer(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms)
+static Peer *add_peer(Fleet *fleet, uint32_t link, const char *key, const Hello *hello,
+                      int64_t now_ms)
 {
     Peer *peer = calloc(1, sizeof *peer);
     if (!peer) {
@@ -28,8 +44,12 @@ static Peer *add_peer(Fleet *fleet, uint32_t link, const Hello *hello, int64_t n
     peer->role = hello->role;
     peer->last_heard_ms = now_ms;
     peer->last_ack_ms = now_ms;
+    peer->moved_ms = now_ms;
+    snprintf(peer->key, sizeof peer->key, "%s", key);
+    join_labels(hello, peer->labels, sizeof peer->labels);
     snprintf(peer->name, sizeof peer->name, "%s", hello->name[0] ? hello->name : "without a name");
     HASH_ADD(hh, fleet->peers, link, sizeof peer->link, peer);
+    fleet_key_join(fleet, key);
     return peer;
 }
 
@@ -59,14 +79,14 @@ static bool spec_fits(Fleet *fleet, uint32_t link, const Hello *hello)
         }
         int reason = fleet->sink.adopt_spec(fleet->sink.context, spec, text);
         if (reason != 0) {
-            fleet_note(fleet, "%s is refused: %s", hello->name, text);
+            fleet_note_stranger(fleet, "%s is refused: %s", hello->name, text);
             fleet_refuse(fleet, link, (RejectReason)reason, "%s", text);
             return false;
         }
     }
     if (!spec_equal(&fleet->spec, &hello->spec)) {
         spec_difference(&fleet->spec, &hello->spec, text, sizeof text);
-        fleet_note(fleet, "%s is refused: %s", hello->name, text);
+        fleet_note_stranger(fleet, "%s is refused: %s", hello->name, text);
         fleet_refuse(fleet, link, REJECT_SPEC, "%s", text);
         return false;
     }
@@ -86,34 +106,78 @@ static void give_index(Fleet *fleet, ActorSession *session)
     session->incarnation = fleet->config.epoch << 16 | (fleet->incarnations[i]++ & 0xffff);
 }
 
-/* A session that the learner knows: a reconnect. */
-static void rejoin(Fleet *fleet, ActorSession *session, const Hello *hello)
+/* Goes on where the actor stands, when the learner lost what it had acknowledged: the session
+ * counts on, and the run does not have these steps. False when the numbers cannot be. */
+static bool leave_gap(Fleet *fleet, uint32_t link, ActorSession *session, const Hello *hello)
 {
-    if (hello->oldest_unacked > session->acked_sequence + 1) {
-        fleet_note(fleet, "%s: %llu acknowledged segments are lost; going on after them",
-                   hello->name,
-                   (unsigned long long)(hello->oldest_unacked - session->acked_sequence - 1));
-        session->acked_sequence = hello->oldest_unacked - 1;
-        session->send_limit_sequence = session->acked_sequence;
+    uint64_t segments = hello->oldest_unacked - 1 - session->accepted_sequence;
+    uint64_t steps = hello->acked_steps > session->steps_accepted
+                         ? hello->acked_steps - session->steps_accepted
+                         : 0;
+    if (steps / SEGMENT_STEPS_MAX > segments) {
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "%llu steps in %llu segments cannot be",
+                     (unsigned long long)steps, (unsigned long long)segments);
+        return false;
     }
-    if (fleet->actors[session->actor_index])
+    fleet_note(fleet, "%s: %llu acknowledged segments (%llu steps) are lost; going on after them",
+               hello->name, (unsigned long long)segments, (unsigned long long)steps);
+    session->accepted_sequence = hello->oldest_unacked - 1;
+    session->send_limit_sequence = session->accepted_sequence;
+    if (session->unlogged == 0)
+        session->acked_sequence = session->accepted_sequence;
+    session->steps_accepted += steps;
+    session->step_limit = session->steps_accepted;
+    session->lost_steps += steps;
+    fleet->counts.lost_segments += segments;
+    fleet->counts.lost_steps += steps;
+    return true;
+}
+
+/* A session that the learner knows: a reconnect. False when it is refused. */
+static bool rejoin(Fleet *fleet, uint32_t link, ActorSession *session, const Hello *hello)
+{
+    if (hello->oldest_unacked > session->accepted_sequence + 1 &&
+        !leave_gap(fleet, link, session, hello))
+        return false;
+    uint32_t index = session->actor_index;
+    if (index >= fleet->config.peers_max || fleet->actors[index])
         give_index(fleet, session);
+    session->rejoined = true;
+    return true;
+}
+
+/* Whether the session may be taken by this key; otherwise it is refused. */
+static bool belongs_to(Fleet *fleet, uint32_t link, const ActorSession *session,
+                       const PeerIdentity *identity, const Hello *hello)
+{
+    if (strcmp(session->key, identity->key) == 0)
+        return true;
+    fleet_note_stranger(fleet, "%s is refused: it wants the session of %s, which belongs to %s%s",
+                        hello->name, session->name, session->key[0] ? "the key " : "no key",
+                        session->key);
+    fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this session belongs to another key");
+    return false;
 }
 
 /* The session of a Hello, with an index; NULL when it is refused. Nothing is kept of one that is
  * refused. */
-static ActorSession *join_session(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms)
+static ActorSession *join_session(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
+                                  const Hello *hello, int64_t now_ms)
 {
     ActorSession *session = session_table_find(&fleet->sessions, &hello->session);
+    if (session && !belongs_to(fleet, link, session, identity, hello))
+        return NULL;
     if (session && session->link != 0)
         /* The newest Hello of a session takes it over. */
         fleet_drop_peer(fleet, fleet_find_peer(fleet, session->link));
-    if (!has_place(fleet, link))
+    if (session && session->drained) {
+        fleet_refuse_with_bye(fleet, link, BYE_FINISHED);
         return NULL;
-    if (session) {
-        rejoin(fleet, session, hello);
-        return session;
     }
+    if (!has_place(fleet, link, identity->key))
+        return NULL;
+    if (session)
+        return rejoin(fleet, link, session, hello) ? session : NULL;
     if (hello->oldest_unacked > 1) {
         fleet_refuse(fleet, link, REJECT_SESSION_EXPIRED, "the learner does not know this session");
         return NULL;
@@ -123,16 +187,18 @@ static ActorSession *join_session(Fleet *fleet, uint32_t link, const Hello *hell
         fleet_refuse(fleet, link, REJECT_FULL, "the learner has no place for another session");
         return NULL;
     }
+    snprintf(session->key, sizeof session->key, "%s", identity->key);
     give_index(fleet, session);
     return session;
 }
 
-static void welcome_actor(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms)
+static void welcome_actor(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
+                          const Hello *hello, int64_t now_ms)
 {
-    ActorSession *session = join_session(fleet, link, hello, now_ms);
+    ActorSession *session = join_session(fleet, link, identity, hello, now_ms);
     if (!session)
         return;
-    Peer *peer = add_peer(fleet, link, hello, now_ms);
+    Peer *peer = add_peer(fleet, link, identity->key, hello, now_ms);
     if (!peer)
         return;
     peer->session = session;
@@ -141,49 +207,22 @@ static void welcome_actor(Fleet *fleet, uint32_t link, const Hello *hello, int64
     session->last_heard_ms = now_ms;
     session->num_envs = hello->num_envs;
     memcpy(session->name, peer->name, sizeof session->name);
-    session->waiting_for[0] = '\0';
     fleet->actors[session->actor_index] = session;
     fleet->num_actors++;
     fleet->num_environments += session->num_envs;
-    fleet_note(fleet, "actor %u is connected: %s, %u environment%s", session->actor_index,
-               peer->name, session->num_envs, session->num_envs == 1 ? "" : "s");
+    fleet_note(fleet, "actor %u is connected: %s, %u environment%s%s%s", session->actor_index,
+               peer->name, session->num_envs, session->num_envs == 1 ? "" : "s",
+               peer->key[0] ? ", key " : "", peer->key);
     fleet_queue(fleet, peer);
     fleet_credit(fleet);
 }
 
-void fleet_handle_hello(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms)
+static void welcome_other(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
+                          const Hello *hello, int64_t now_ms)
 {
-    if (hello->protocol_version != WIRE_PROTOCOL_VERSION) {
-        fleet_refuse(fleet, link, REJECT_VERSION,
-                     "the learner speaks protocol version %d, not %u: use programs of one version",
-                     WIRE_PROTOCOL_VERSION, hello->protocol_version);
+    if (!has_place(fleet, link, identity->key))
         return;
-    }
-    Peer *old = fleet_find_peer(fleet, link);
-    if (old)
-        fleet_drop_peer(fleet, old); /* a peer that says Hello again starts anew */
-    if (hello->role == ROLE_OPERATOR || hello->role == ROLE_RELAY) {
-        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this learner takes no %s",
-                     role_name(hello->role));
-        return;
-    }
-    if (fleet->bye && role_has_spec(hello->role)) {
-        fleet_refuse_with_bye(fleet, link);
-        return;
-    }
-    if (hello->role == ROLE_ACTOR && hello->num_envs == 0) {
-        fleet_refuse(fleet, link, REJECT_SPEC, "an actor has at least one environment");
-        return;
-    }
-    if (role_has_spec(hello->role) && !spec_fits(fleet, link, hello))
-        return;
-    if (hello->role == ROLE_ACTOR) {
-        welcome_actor(fleet, link, hello, now_ms);
-        return;
-    }
-    if (!has_place(fleet, link))
-        return;
-    Peer *peer = add_peer(fleet, link, hello, now_ms);
+    Peer *peer = add_peer(fleet, link, identity->key, hello, now_ms);
     if (!peer)
         return;
     peer->welcome_due = true;
@@ -192,4 +231,50 @@ void fleet_handle_hello(Fleet *fleet, uint32_t link, const Hello *hello, int64_t
         fleet_note(fleet, "evaluator %s is connected", peer->name);
     }
     fleet_queue(fleet, peer);
+}
+
+/* Whether a peer that steps an environment may join now; otherwise it is told what else. */
+static bool may_play(Fleet *fleet, uint32_t link, const Hello *hello)
+{
+    if (fleet->bye) {
+        fleet_refuse_with_bye(fleet, link, fleet->bye);
+        return false;
+    }
+    if (fleet->loading) {
+        fleet_refuse(fleet, link, REJECT_LOADING, "%s", fleet->loading_text);
+        return false;
+    }
+    if (hello->role == ROLE_ACTOR && hello->num_envs == 0) {
+        fleet_refuse(fleet, link, REJECT_SPEC, "an actor has at least one environment");
+        return false;
+    }
+    return spec_fits(fleet, link, hello);
+}
+
+void fleet_handle_hello(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
+                        const Hello *hello, int64_t now_ms)
+{
+    if (fleet_is_barred(fleet, link)) {
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this connection sent what cannot be read");
+        return;
+    }
+    if (hello->protocol_version != WIRE_PROTOCOL_VERSION) {
+        fleet_note_stranger(fleet, "a peer is refused: it speaks protocol version %u, not %d",
+                            hello->protocol_version, WIRE_PROTOCOL_VERSION);
+        fleet_refuse(fleet, link, REJECT_VERSION,
+                     "the learner speaks protocol version %d, not %u: use programs of one version",
+                     WIRE_PROTOCOL_VERSION, hello->protocol_version);
+        return;
+    }
+    Peer *old = fleet_find_peer(fleet, link);
+    if (old)
+        fleet_drop_peer(fleet, old); /* a peer that says Hello again starts anew */
+    if (!fleet_may_join(fleet, link, identity, hello))
+        return;
+    if (role_has_spec(hello->role) && !may_play(fleet, link, hello))
+        return;
+    if (hello->role == ROLE_ACTOR)
+        welcome_actor(fleet, link, identity, hello, now_ms);
+    else
+        welcome_other(fleet, link, identity, hello, now_ms);
 }

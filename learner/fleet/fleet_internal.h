@@ -1,5 +1,7 @@
-/* The inside of the fleet: fleet_peers.c (the books) carries fleet_hello.c (joining), fleet_send.c
- * (messages out) and fleet.c (messages in, and time). Nobody else includes it. */
+/* The inside of the fleet. fleet_peers.c (the books) carries the others: fleet_guard.c (who may
+ * come in), fleet_hello.c (joining), fleet_accept.c (segments), fleet_operate.c (set and drain),
+ * fleet_status.c (how it stands), fleet_send.c (messages out), and fleet.c (messages in, and time).
+ * Nobody else includes it. */
 #ifndef POLYAK_LEARNER_FLEET_FLEET_INTERNAL_H
 #define POLYAK_LEARNER_FLEET_FLEET_INTERNAL_H
 
@@ -14,6 +16,11 @@ enum {
     REFUSALS_MAX = 64,    /* waiting to be sent to links that are no peers; more are dropped */
     EVALUATIONS_MAX = 16, /* asked for, without result */
     EXPIRY_INTERVAL_MS = 10000,
+    STRANGERS_MAX = 1024,      /* links that sent garbage and are remembered for it */
+    STRANGER_GARBAGE_MAX = 16, /* from a link that is no peer, before it is not listened to */
+    KEYS_MAX = 4096,           /* that are counted by */
+    GUARD_LINES_MAX = 5,       /* logged of strangers in an interval; of more only the number is */
+    GUARD_INTERVAL_MS = 10000,
 };
 
 /* A peer: a link that said Hello and was welcomed. */
@@ -21,13 +28,21 @@ typedef struct Peer {
     uint32_t link;
     Role role;
     char name[WIRE_NAME_MAX + 1];
+    char key[IDENTITY_KEY_BYTES]; /* empty: none */
     int64_t last_heard_ms;
     int64_t last_ack_ms;
-    ActorSession *session; /* of an actor; else NULL */
+    int64_t moved_ms;             /* of an actor: when a step of it came to be known */
+    bool has_heartbeat;           /* on this connection */
+    Heartbeat heartbeat;          /* the newest */
+    char labels[STATUS_TEXT_MAX]; /* joined by commas */
+    ActorSession *session;        /* of an actor; else NULL */
     bool welcome_due;
     bool ack_due;
     bool status_due;
     bool bye_due;
+    ByeReason bye; /* for this peer alone; or 0 */
+    bool outcome_due;
+    Outcome outcome; /* of what an operator asked for last */
     bool evaluating; /* of an evaluator: a request was sent and its result did not come yet */
     bool queued;     /* in Fleet.outgoing */
     struct Peer *prev;
@@ -47,20 +62,59 @@ typedef struct PendingEvaluation {
     uint32_t link; /* of the evaluator that works on it; 0: none yet */
 } PendingEvaluation;
 
+/* An accepted segment that waits for the log. */
+typedef struct Unlogged {
+    ActorSession *session; /* stays as long */
+    uint64_t sequence;
+} Unlogged;
+
+/* A link that sent what cannot be read. */
+typedef struct Stranger {
+    uint32_t link;
+    uint32_t garbage;
+    bool barred; /* what it sends is not looked at */
+    UT_hash_handle hh;
+} Stranger;
+
+/* What is counted by key. */
+typedef struct KeyUse {
+    char key[IDENTITY_KEY_BYTES];
+    uint32_t peers;
+    uint64_t garbage;
+    UT_hash_handle hh;
+} KeyUse;
+
+/* Lines about strangers: the first of an interval are logged, of the others the number is. */
+typedef struct GuardLines {
+    int64_t since_ms;
+    uint32_t said;
+    uint64_t unsaid;
+} GuardLines;
+
 struct Fleet {
     FleetConfig config;
     FleetSink sink;
+    int64_t now_ms; /* as the last caller said */
     bool has_run;
     Spec spec;
     Pacer pacer;
+    bool loading; /* the log is read back */
+    char loading_text[WIRE_TEXT_MAX + 1];
     uint64_t slots; /* of the hand-over ring */
     FleetProgress progress;
     uint64_t steps_accepted; /* of the run */
+    Unlogged *unlogged;      /* (slots) ring, by the number of the accepted segment */
+    uint64_t handed;         /* accepted segments, since the run was set */
+    uint64_t logged;         /* of these, acknowledged */
+    FleetCounts counts;      /* but for the sessions */
     uint64_t grants;
     int64_t next_expiry_ms;
 
-    Peer *peers;    /* uthash by link */
-    Peer *outgoing; /* utlist: peers with something due */
+    Peer *peers;         /* uthash by link */
+    Peer *outgoing;      /* utlist: peers with something due */
+    Stranger *strangers; /* uthash by link, oldest first */
+    KeyUse *keys;        /* uthash */
+    GuardLines guard_lines;
     SessionTable sessions;
     ActorSession **actors;    /* (peers_max) connected ones, by actor_index where not NULL */
     uint32_t *incarnations;   /* (peers_max) how often an index was given */
@@ -88,7 +142,7 @@ struct Fleet {
 void fleet_note(const Fleet *fleet, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* NULL when the link is no peer. */
-Peer *fleet_find_peer(Fleet *fleet, uint32_t link);
+Peer *fleet_find_peer(const Fleet *fleet, uint32_t link);
 
 /* Forgets a peer: what its session did not use of its credit goes back, and what an evaluator was
  * working on goes to another. */
@@ -101,7 +155,7 @@ void fleet_forget_outgoing(Fleet *fleet, Peer *peer);
 /* A last word to a link: it is or will be no peer. */
 void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void fleet_refuse_with_bye(Fleet *fleet, uint32_t link);
+void fleet_refuse_with_bye(Fleet *fleet, uint32_t link, ByeReason bye);
 
 /* Lets the evaluators that are free know that there may be work. */
 void fleet_offer_evaluations(Fleet *fleet);
@@ -109,9 +163,52 @@ void fleet_offer_evaluations(Fleet *fleet);
 /* Gives what credit there is. */
 void fleet_credit(Fleet *fleet);
 
+/* --- fleet_guard.c -----------------------------------------------------------------------------
+ */
+
+/* A line about somebody who is not let in; in a flood of them only their number is logged. */
+void fleet_note_stranger(Fleet *fleet, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Says the number of lines that were left out. */
+void fleet_guard_tick(Fleet *fleet);
+
+/* Whether this identity may take this role; otherwise it is refused. */
+bool fleet_may_join(Fleet *fleet, uint32_t link, const PeerIdentity *identity, const Hello *hello);
+
+/* Whether what the link sends is not looked at any more. */
+bool fleet_is_barred(const Fleet *fleet, uint32_t link);
+
+/* Counts a peer under its key: has_room() says whether another one may come. */
+bool fleet_key_has_room(const Fleet *fleet, const char *key);
+void fleet_key_join(Fleet *fleet, const char *key);
+void fleet_key_leave(Fleet *fleet, const char *key);
+void fleet_guard_destroy(Fleet *fleet);
+
 /* --- fleet_hello.c -----------------------------------------------------------------------------
  */
 
-void fleet_handle_hello(Fleet *fleet, uint32_t link, const Hello *hello, int64_t now_ms);
+void fleet_handle_hello(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
+                        const Hello *hello, int64_t now_ms);
+
+/* --- fleet_accept.c ----------------------------------------------------------------------------
+ */
+
+void fleet_handle_segment(Fleet *fleet, Peer *peer, const Segment *segment);
+
+/* --- fleet_operate.c ---------------------------------------------------------------------------
+ */
+
+void fleet_handle_set(Fleet *fleet, Peer *peer, const Set *set);
+void fleet_handle_drain(Fleet *fleet, Peer *peer, const Drain *drain);
+
+/* Tells a draining actor to leave when it has sent all that it has, or does not go on. */
+void fleet_drain_tick(Fleet *fleet, Peer *peer);
+
+/* --- fleet_status.c ----------------------------------------------------------------------------
+ */
+
+/* Why the learner withholds credit from this session; empty when it does not. */
+void fleet_reason(const Fleet *fleet, const ActorSession *session, char text[WIRE_TEXT_MAX + 1]);
 
 #endif

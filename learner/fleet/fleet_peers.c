@@ -1,5 +1,5 @@
-/* The fleet's books: peers, what is due to them, their credit, and how they stand. What the other
- * parts of the fleet are built on; it handles no message. */
+/* The fleet's books: peers, what is due to them, and their credit. What the other parts of the
+ * fleet are built on; it handles no message. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ void fleet_note(const Fleet *fleet, const char *format, ...)
     fleet->sink.note(fleet->sink.context, line);
 }
 
-Peer *fleet_find_peer(Fleet *fleet, uint32_t link)
+Peer *fleet_find_peer(const Fleet *fleet, uint32_t link)
 {
     Peer *peer = NULL;
     HASH_FIND(hh, fleet->peers, &link, sizeof link, peer);
@@ -56,6 +56,8 @@ static Refusal *add_refusal(Fleet *fleet, uint32_t link)
 
 void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *format, ...)
 {
+    fleet->counts.refused_peers +=
+        reason == REJECT_NOT_ALLOWED || reason == REJECT_VERSION || reason == REJECT_SPEC;
     Refusal *refusal = add_refusal(fleet, link);
     if (!refusal)
         return;
@@ -66,11 +68,11 @@ void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *
     va_end(args);
 }
 
-void fleet_refuse_with_bye(Fleet *fleet, uint32_t link)
+void fleet_refuse_with_bye(Fleet *fleet, uint32_t link, ByeReason bye)
 {
     Refusal *refusal = add_refusal(fleet, link);
     if (refusal)
-        refusal->bye = fleet->bye;
+        refusal->bye = bye;
 }
 
 /* Takes back what a session was granted and did not use. */
@@ -78,7 +80,7 @@ static void disconnect_session(Fleet *fleet, ActorSession *session)
 {
     session->link = 0;
     session->step_limit = session->steps_accepted;
-    session->send_limit_sequence = session->acked_sequence;
+    session->send_limit_sequence = session->accepted_sequence;
     fleet->actors[session->actor_index] = NULL;
     fleet->num_actors--;
     fleet->num_environments -= session->num_envs;
@@ -103,6 +105,7 @@ void fleet_drop_peer(Fleet *fleet, Peer *peer)
             fleet->evaluations[i].link = 0;
     }
     fleet_forget_outgoing(fleet, peer);
+    fleet_key_leave(fleet, peer->key);
     HASH_DEL(fleet->peers, peer);
     free(peer);
     if (evaluator)
@@ -135,20 +138,27 @@ static ActorSession *next_turn(Fleet *fleet)
         fleet->progress.env_steps != fleet->steps_accepted)
         return NULL;
     /* `connected` is in the order of the indices. */
-    ActorSession *session = fleet->connected[0];
-    for (uint32_t i = 0; i < fleet->num_actors; i++) {
-        if (fleet->connected[i]->actor_index >= fleet->turn) {
-            session = fleet->connected[i];
-            break;
-        }
+    ActorSession *first = NULL;
+    ActorSession *next = NULL;
+    for (uint32_t i = 0; i < fleet->num_actors && !next; i++) {
+        ActorSession *session = fleet->connected[i];
+        if (session->draining)
+            continue;
+        if (!first)
+            first = session;
+        if (session->actor_index >= fleet->turn)
+            next = session;
     }
-    fleet->turn = session->actor_index + 1;
-    return session;
+    if (!next)
+        next = first;
+    if (next)
+        fleet->turn = next->actor_index + 1;
+    return next;
 }
 
 void fleet_credit(Fleet *fleet)
 {
-    if (!fleet->has_run || fleet->num_actors == 0 || fleet->bye)
+    if (!fleet->has_run || fleet->num_actors == 0 || fleet->bye || fleet->progress.hold[0])
         return;
     uint32_t n = 0;
     for (uint32_t i = 0; i < fleet->config.peers_max && n < fleet->num_actors; i++) {
@@ -157,6 +167,10 @@ void fleet_credit(Fleet *fleet)
     }
     uint64_t segment_steps = fleet->config.welcome.segment_steps;
     uint64_t window = pacer_window(&fleet->pacer, fleet->num_environments, segment_steps);
+    /* The trainer's word and the log's come one after the other. */
+    uint64_t slots_used = fleet->handed - fleet->logged;
+    if (slots_used < fleet->progress.slots_used)
+        slots_used = fleet->progress.slots_used;
     CreditPool pool = {
         .step_limit = pacer_grant_limit(&fleet->pacer, fleet->progress.env_steps,
                                         fleet->progress.updates, window),
@@ -164,7 +178,7 @@ void fleet_credit(Fleet *fleet)
         .steps_accepted = fleet->steps_accepted,
         .window = window,
         .segment_steps = segment_steps,
-        .slots_free = fleet->slots - fleet->progress.slots_used,
+        .slots_free = fleet->slots - slots_used,
         .slots = fleet->slots,
         .grants = fleet->grants,
     };
@@ -181,80 +195,4 @@ void fleet_credit(Fleet *fleet)
     }
     credit_give(&pool, fleet->connected, n, only, on_raised, fleet);
     fleet->grants = pool.grants;
-}
-
-uint32_t fleet_num_actors(const Fleet *fleet)
-{
-    return fleet->num_actors;
-}
-
-uint32_t fleet_num_evaluators(const Fleet *fleet)
-{
-    return fleet->num_evaluators;
-}
-
-uint32_t fleet_num_peers(const Fleet *fleet)
-{
-    return HASH_COUNT(fleet->peers);
-}
-
-uint64_t fleet_env_steps_accepted(const Fleet *fleet)
-{
-    return fleet->steps_accepted;
-}
-
-uint32_t fleet_actor_status(const Fleet *fleet, ActorStatus *actors, uint32_t max, int64_t now_ms)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < fleet->config.peers_max && n < max; i++) {
-        const ActorSession *session = fleet->actors[i];
-        if (!session)
-            continue;
-        ActorStatus *status = &actors[n++];
-        *status = (ActorStatus){
-            .actor_index = session->actor_index,
-            .incarnation = session->incarnation,
-            .env_steps = session->steps_accepted,
-            .unused_credit = session->step_limit - session->steps_accepted,
-            .silent_ms = (uint32_t)(now_ms - session->last_heard_ms),
-            .dropped_steps = session->dropped_steps,
-        };
-        snprintf(status->name, sizeof status->name, "%s", session->name);
-        snprintf(status->waiting_for, sizeof status->waiting_for, "%.*s", STATUS_TEXT_MAX - 1,
-                 session->waiting_for);
-    }
-    return n;
-}
-
-void fleet_waiting_for(const Fleet *fleet, char text[WIRE_TEXT_MAX + 1])
-{
-    const size_t bytes = WIRE_TEXT_MAX + 1;
-    text[0] = '\0';
-    if (!fleet->has_run) {
-        snprintf(text, bytes, "waiting for the first actor");
-        return;
-    }
-    if (fleet->num_actors == 0) {
-        snprintf(text, bytes, "no actor is connected");
-        return;
-    }
-    if (fleet->config.welcome.sync && fleet->num_actors < fleet->config.actors_awaited) {
-        snprintf(text, bytes, "lockstep: %u of %u actors are connected", fleet->num_actors,
-                 fleet->config.actors_awaited);
-        return;
-    }
-    uint64_t owed =
-        pacer_updates_owed(&fleet->pacer, fleet->progress.env_steps, fleet->progress.updates);
-    if (fleet->steps_accepted >= fleet->pacer.total_env_steps && owed == 0 &&
-        fleet->num_evaluations > 0)
-        snprintf(text, bytes, "all is done: waiting for %u evaluation%s", fleet->num_evaluations,
-                 fleet->num_evaluations == 1 ? "" : "s");
-    else if (fleet->steps_accepted >= fleet->pacer.total_env_steps)
-        snprintf(text, bytes, "all env steps are there: %llu updates owed",
-                 (unsigned long long)owed);
-    else if (owed > 0)
-        snprintf(text, bytes, "insert paused: %llu steps ahead, %llu updates owed",
-                 (unsigned long long)pacer_steps_ahead(&fleet->pacer, fleet->progress.env_steps,
-                                                       fleet->progress.updates),
-                 (unsigned long long)owed);
 }

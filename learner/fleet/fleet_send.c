@@ -24,15 +24,14 @@ static void make_ack(const Fleet *fleet, const Peer *peer, Message *message)
 {
     message->kind = MESSAGE_ACK;
     Ack *ack = &message->ack;
-    *ack = (Ack){.newest = fleet->progress.newest};
+    *ack = (Ack){.newest = fleet->progress.newest, .durable = fleet->progress.durable};
     const ActorSession *session = peer->session;
     if (!session)
         return;
     ack->acked_sequence = session->acked_sequence;
     ack->send_limit_sequence = session->send_limit_sequence;
     ack->step_limit = session->step_limit;
-    if (session->step_limit == session->steps_accepted)
-        fleet_waiting_for(fleet, ack->reason);
+    fleet_reason(fleet, session, ack->reason);
 }
 
 static void make_status(Fleet *fleet, int64_t now_ms, Message *message)
@@ -41,6 +40,12 @@ static void make_status(Fleet *fleet, int64_t now_ms, Message *message)
     message->status = (RunStatus){.epoch = fleet->config.epoch};
     if (fleet->status_fill)
         fleet->status_fill(fleet->status_context, &message->status);
+    FleetCounts counts = fleet_counts(fleet);
+    message->status.sessions = counts.sessions;
+    message->status.refused_peers = counts.refused_peers;
+    message->status.garbage_messages = counts.garbage_messages;
+    message->status.lost_segments = counts.lost_segments;
+    message->status.lost_steps = counts.lost_steps;
     message->status.evaluators = fleet->num_evaluators;
     message->status.actors = fleet->status_actors;
     message->status.num_actors =
@@ -75,6 +80,12 @@ static bool next_for_peer(Fleet *fleet, Peer *peer, int64_t now_ms, Message *mes
         make_ack(fleet, peer, message);
         return true;
     }
+    if (peer->outcome_due) {
+        peer->outcome_due = false;
+        message->kind = MESSAGE_OUTCOME;
+        message->outcome = peer->outcome;
+        return true;
+    }
     if (peer->status_due) {
         peer->status_due = false;
         make_status(fleet, now_ms, message);
@@ -91,7 +102,7 @@ static bool next_for_peer(Fleet *fleet, Peer *peer, int64_t now_ms, Message *mes
     if (peer->bye_due) {
         peer->bye_due = false;
         message->kind = MESSAGE_BYE;
-        message->bye = fleet->bye;
+        message->bye = fleet->bye ? fleet->bye : peer->bye;
         return true;
     }
     return false;
@@ -99,6 +110,7 @@ static bool next_for_peer(Fleet *fleet, Peer *peer, int64_t now_ms, Message *mes
 
 bool fleet_next_message(Fleet *fleet, int64_t now_ms, uint32_t *link, Message *message)
 {
+    fleet->now_ms = now_ms;
     if (fleet->num_refusals > 0) {
         const Refusal *refusal = &fleet->refusals[--fleet->num_refusals];
         *link = refusal->link;

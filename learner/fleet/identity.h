@@ -15,12 +15,13 @@ typedef struct PeerIdentity {
     bool local;                   /* it came over ipc or loopback */
 } PeerIdentity;
 
-/* Of a connection without encryption: anybody may do all but operate, which the fleet leaves to
- * those on this machine. */
+/* Without encryption anybody may do all but operate, which the fleet leaves to those on its own
+ * machine. */
+enum { IDENTITY_OPEN_ROLES = 1 << ROLE_ACTOR | 1 << ROLE_EVALUATOR | 1 << ROLE_OBSERVER };
+
 static inline PeerIdentity identity_without_key(bool local)
 {
-    return (PeerIdentity){.roles = 1U << ROLE_ACTOR | 1U << ROLE_EVALUATOR | 1U << ROLE_OBSERVER,
-                          .local = local};
+    return (PeerIdentity){.roles = IDENTITY_OPEN_ROLES, .local = local};
 }
 
 #endif

@@ -17,11 +17,17 @@ static void remove_session(SessionTable *table, ActorSession *session)
     free(session);
 }
 
-static ActorSession *oldest_disconnected(SessionTable *table)
+/* Whether nobody holds on to it: an accepted segment finds its session when it is logged. */
+static bool is_idle(const ActorSession *session)
+{
+    return session->link == 0 && session->unlogged == 0;
+}
+
+static ActorSession *oldest_idle(SessionTable *table)
 {
     ActorSession *oldest = NULL;
     for (ActorSession *s = table->by_id; s; s = s->hh.next) {
-        if (s->link == 0 && (!oldest || s->last_heard_ms < oldest->last_heard_ms))
+        if (is_idle(s) && (!oldest || s->last_heard_ms < oldest->last_heard_ms))
             oldest = s;
     }
     return oldest;
@@ -30,7 +36,7 @@ static ActorSession *oldest_disconnected(SessionTable *table)
 ActorSession *session_table_add(SessionTable *table, const Session *id, int64_t now_ms)
 {
     if (HASH_COUNT(table->by_id) >= table->max) {
-        ActorSession *oldest = oldest_disconnected(table);
+        ActorSession *oldest = oldest_idle(table);
         if (!oldest)
             return NULL;
         remove_session(table, oldest);
@@ -50,7 +56,7 @@ void session_table_expire(SessionTable *table, int64_t now_ms)
     ActorSession *next = NULL;
     HASH_ITER(hh, table->by_id, session, next)
     {
-        if (session->link == 0 && now_ms - session->last_heard_ms > table->retention_ms)
+        if (is_idle(session) && now_ms - session->last_heard_ms > table->retention_ms)
             remove_session(table, session);
     }
 }

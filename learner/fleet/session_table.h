@@ -9,6 +9,7 @@
 
 #include <uthash.h>
 
+#include "learner/fleet/identity.h"
 #include "proto/wire.h"
 
 /* One actor's session. `link` is 0 while it is not connected; then it holds no grant. */
@@ -18,16 +19,21 @@ typedef struct ActorSession {
     uint32_t actor_index;
     uint32_t incarnation;
     uint32_t num_envs;
-    uint64_t acked_sequence;      /* the watermark: all up to here are accepted */
-    uint64_t send_limit_sequence; /* >= acked_sequence */
-    uint64_t steps_accepted;
+    uint64_t acked_sequence;      /* the watermark: all up to here are accepted and logged */
+    uint64_t accepted_sequence;   /* >= acked_sequence; what the next one must follow */
+    uint64_t send_limit_sequence; /* >= accepted_sequence */
+    uint64_t unlogged;            /* accepted segments that wait for the log */
+    uint64_t steps_accepted;      /* absolute: with those that the learner lost */
     uint64_t step_limit; /* >= steps_accepted; the difference is granted and not yet received */
     uint64_t last_grant; /* number of the grant that it got last: the longest waiting go first */
     uint64_t last_slots; /* the same, of slots */
-    uint64_t dropped_steps;
+    uint64_t lost_steps; /* acknowledged, and lost by the learner */
     int64_t last_heard_ms;
+    bool draining;                /* gets no more steps, and leaves when it has sent what it has */
+    bool drained;                 /* it was told to leave */
+    bool rejoined;                /* on another connection: it may hold steps beyond its limit */
+    char key[IDENTITY_KEY_BYTES]; /* name of the key that opened it; empty: none */
     char name[WIRE_NAME_MAX + 1];
-    char waiting_for[WIRE_TEXT_MAX + 1];
     UT_hash_handle hh;
 } ActorSession;
 
@@ -41,10 +47,11 @@ typedef struct SessionTable {
 ActorSession *session_table_find(SessionTable *table, const Session *id);
 
 /* Adds a session that is not there. Where the table is full, the disconnected session that was
- * silent the longest makes room; NULL when all are connected, or when out of memory. */
+ * silent the longest makes room; NULL when all are connected or wait for the log, or when out of
+ * memory. */
 ActorSession *session_table_add(SessionTable *table, const Session *id, int64_t now_ms);
 
-/* Removes disconnected sessions whose retention is over. */
+/* Removes disconnected sessions whose retention is over, but for those that wait for the log. */
 void session_table_expire(SessionTable *table, int64_t now_ms);
 
 void session_table_destroy(SessionTable *table);

@@ -11,8 +11,7 @@ static int adopt_spec(void *context, const Spec *spec, char text[WIRE_TEXT_MAX +
     Sim *sim = context;
     (void)text;
     SimLearner *learner = &sim->learner;
-    fleet_set_run(learner->fleet, spec, &learner->pacer, learner->env_steps, sim->slots);
-    return 0;
+    return fleet_set_run(learner->fleet, spec, &learner->pacer, learner->env_steps, sim->slots);
 }
 
 /* The numbers that the rollout wrote into a segment say which step of which process it is. */
@@ -37,8 +36,9 @@ static void check_order(Sim *sim, const Segment *segment)
     learner->newest_seen[life][env] = segment->version;
 }
 
-static void accept_segment(void *context, const Segment *segment)
+static void accept_segment(void *context, const Segment *segment, const SegmentOrigin *origin)
 {
+    (void)origin;
     Sim *sim = context;
     SimLearner *learner = &sim->learner;
     int session = learner->receiving_session;
@@ -86,11 +86,12 @@ void learner_begin(Sim *sim)
     learner->pacer.updates_start = learner->updates;
     FleetConfig config = sim->fleet_config;
     config.epoch = learner->epoch;
-    FleetSink sink = {sim, adopt_spec, accept_segment, evaluated, note};
+    FleetSink sink = {sim, adopt_spec, accept_segment, evaluated, note, NULL};
     learner->fleet = fleet_new(&config, &sink);
     CHECK(learner->fleet);
     if (learner->has_checkpoint)
-        fleet_set_run(learner->fleet, &sim->spec, &learner->pacer, learner->env_steps, sim->slots);
+        CHECK(fleet_set_run(learner->fleet, &sim->spec, &learner->pacer, learner->env_steps,
+                            sim->slots) == 0);
     sim_say(sim, "learner: start %u at %llu steps and %llu updates", learner->epoch,
             (unsigned long long)learner->env_steps, (unsigned long long)learner->updates);
 }
@@ -152,7 +153,7 @@ static void receive(Sim *sim, Connection *connection)
         if (!packet)
             break;
         learner->receiving_session = packet->session;
-        fleet_receive(learner->fleet, packet->link, &packet->message, sim->now_ms);
+        fleet_receive(learner->fleet, packet->link, NULL, &packet->message, sim->now_ms);
         if (packet->message.kind == MESSAGE_SEGMENT)
             learner->sum = sum_of_grants(sim); /* accepting raises nobody's limit */
         else
@@ -244,7 +245,8 @@ void learner_work(Sim *sim)
                               .updates = learner->updates,
                               .slots_used = learner->ring_head - learner->ring_tail,
                               .newest = learner->published,
-                              .settled = is_settled(sim)};
+                              .settled = is_settled(sim),
+                              .logged = FLEET_NOT_LOGGED};
     fleet_set_progress(learner->fleet, &progress);
     check_grants(sim);
     if (sim->now_ms >= learner->next_tick_ms) {

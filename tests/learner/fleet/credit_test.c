@@ -53,7 +53,7 @@ static uint64_t in_hand(const ActorSession *session)
 
 static uint64_t slots_in_hand(const ActorSession *session)
 {
-    return session->send_limit_sequence - session->acked_sequence;
+    return session->send_limit_sequence - session->accepted_sequence;
 }
 
 static void give(Fixture *fixture, const ActorSession *only)
@@ -83,7 +83,7 @@ static void send_segment(Fixture *fixture, uint32_t i, uint64_t steps)
 {
     ActorSession *session = &fixture->sessions[i];
     assert_true(slots_in_hand(session) > 0 && in_hand(session) >= steps);
-    session->acked_sequence++;
+    session->accepted_sequence++;
     session->steps_accepted += steps;
     fixture->pool.steps_accepted += steps;
     fixture->slots_used++;

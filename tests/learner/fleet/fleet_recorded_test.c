@@ -20,7 +20,7 @@ static const Message *answer_to(World *world, int version)
     assert_int_equal(recorded_unpack(&recorded, NULL, &hello, NULL), ERR_OK);
     world_init(world);
     world_start(world);
-    fleet_receive(world->fleet, 1, &hello, world->now_ms);
+    fleet_receive(world->fleet, 1, NULL, &hello, world->now_ms);
     const Message *answer =
         world_flush(world, 1, version == WIRE_PROTOCOL_VERSION ? MESSAGE_WELCOME : MESSAGE_REJECT);
     assert_non_null(answer);

@@ -21,6 +21,7 @@ typedef struct Accepted {
     uint64_t sequence;
     int num_steps;
     SegmentEnd end;
+    SegmentOrigin origin;
 } Accepted;
 
 typedef struct World {
@@ -38,6 +39,11 @@ typedef struct World {
     Accepted accepted[WORLD_ACCEPTED_MAX];
     int num_evaluated;
     EvalResult evaluated;
+    PeerIdentity identity; /* of whoever says Hello */
+    int num_notes;
+    char note[512]; /* the newest */
+    bool set_answer;
+    char assignment[WIRE_TEXT_MAX + 1]; /* the newest */
 } World;
 
 static inline int world_adopt(void *context, const Spec *spec, char text[WIRE_TEXT_MAX + 1])
@@ -48,18 +54,20 @@ static inline int world_adopt(void *context, const Spec *spec, char text[WIRE_TE
         snprintf(text, WIRE_TEXT_MAX + 1, "no room for obs_dim %d", spec->obs_dim);
         return world->adopt_answer;
     }
-    fleet_set_run(world->fleet, spec, &world->pacer, world->progress.env_steps, world->slots);
+    CHECK(fleet_set_run(world->fleet, spec, &world->pacer, world->progress.env_steps,
+                        world->slots) == 0);
+    fleet_set_progress(world->fleet, &world->progress);
     return 0;
 }
 
-static inline void world_accept(void *context, const Segment *segment)
+static inline void world_accept(void *context, const Segment *segment, const SegmentOrigin *origin)
 {
     World *world = context;
     CHECK(world->num_accepted < WORLD_ACCEPTED_MAX);
     CHECK(world->progress.slots_used < world->slots);
     world->progress.slots_used++;
     world->accepted[world->num_accepted++] =
-        (Accepted){segment->sequence, segment->num_steps, segment->end};
+        (Accepted){segment->sequence, segment->num_steps, segment->end, *origin};
 }
 
 static inline void world_evaluated(void *context, const EvalResult *result)
@@ -67,6 +75,21 @@ static inline void world_evaluated(void *context, const EvalResult *result)
     World *world = context;
     world->num_evaluated++;
     world->evaluated = *result;
+}
+
+static inline void world_note(void *context, const char *line)
+{
+    World *world = context;
+    world->num_notes++;
+    snprintf(world->note, sizeof world->note, "%s", line);
+}
+
+static inline bool world_set(void *context, const char *assignment, char text[WIRE_TEXT_MAX + 1])
+{
+    World *world = context;
+    snprintf(world->assignment, sizeof world->assignment, "%s", assignment);
+    snprintf(text, WIRE_TEXT_MAX + 1, world->set_answer ? "it was so" : "it cannot be");
+    return world->set_answer;
 }
 
 static inline Spec world_spec(void)
@@ -82,12 +105,14 @@ static inline Spec world_spec(void)
 /* What a test does not set is this: a known run of 1,000 steps, 16 slots, credit in plenty. */
 static inline void world_start(World *world)
 {
-    FleetSink sink = {world, world_adopt, world_accept, world_evaluated, NULL};
+    FleetSink sink = {world, world_adopt, world_accept, world_evaluated, world_note, world_set};
     world->fleet = fleet_new(&world->config, &sink);
     CHECK(world->fleet);
-    if (world->run_known)
-        fleet_set_run(world->fleet, &world->spec, &world->pacer, world->progress.env_steps,
-                      world->slots);
+    if (!world->run_known)
+        return;
+    CHECK(fleet_set_run(world->fleet, &world->spec, &world->pacer, world->progress.env_steps,
+                        world->slots) == 0);
+    fleet_set_progress(world->fleet, &world->progress);
 }
 
 static inline void world_init(World *world)
@@ -109,6 +134,8 @@ static inline void world_init(World *world)
     world->spec = world_spec();
     world->slots = WORLD_SLOTS;
     world->run_known = true;
+    world->progress.logged = FLEET_NOT_LOGGED;
+    world->identity = identity_without_key(false);
     world->now_ms = 1000;
 }
 
@@ -125,7 +152,7 @@ static inline Hello world_hello(Role role, int session, uint64_t oldest_unacked)
                    .role = role,
                    .session = world_session(session),
                    .oldest_unacked = oldest_unacked,
-                   .has_spec = role != ROLE_OBSERVER,
+                   .has_spec = role_has_spec(role),
                    .spec = world_spec(),
                    .num_envs = 1};
     snprintf(hello.name, sizeof hello.name, "peer %d", session);
@@ -136,7 +163,7 @@ static inline void world_say_hello(World *world, uint32_t link, const Hello *hel
 {
     static Message message;
     message = (Message){.kind = MESSAGE_HELLO, .hello = *hello};
-    fleet_receive(world->fleet, link, &message, world->now_ms);
+    fleet_receive(world->fleet, link, &world->identity, &message, world->now_ms);
 }
 
 static inline void world_join(World *world, uint32_t link, Role role, int session)
@@ -147,13 +174,13 @@ static inline void world_join(World *world, uint32_t link, Role role, int sessio
 
 static inline void world_say(World *world, uint32_t link, const Message *message)
 {
-    fleet_receive(world->fleet, link, message, world->now_ms);
+    fleet_receive(world->fleet, link, NULL, message, world->now_ms);
 }
 
 static inline void world_beat(World *world, uint32_t link)
 {
     static const Message heartbeat = {.kind = MESSAGE_HEARTBEAT};
-    fleet_receive(world->fleet, link, &heartbeat, world->now_ms);
+    fleet_receive(world->fleet, link, NULL, &heartbeat, world->now_ms);
 }
 
 static inline void world_send_segment(World *world, uint32_t link, uint64_t sequence, int num_steps,
@@ -164,7 +191,7 @@ static inline void world_send_segment(World *world, uint32_t link, uint64_t sequ
     message = (Message){.kind = MESSAGE_SEGMENT,
                         .segment = {.sequence = sequence, .num_steps = num_steps, .end = end}};
     segment_bind(&message.segment, block, 1, 1, WORLD_STEPS_MAX);
-    fleet_receive(world->fleet, link, &message, world->now_ms);
+    fleet_receive(world->fleet, link, NULL, &message, world->now_ms);
 }
 
 /* The trainer ingests and works off all that is there. */
