@@ -12,8 +12,9 @@ release) directory=build ;;
 *) directory=build-$preset ;;
 esac
 
-# A tree that was moved, or a configuration that failed half-way, is configured afresh.
-if ! [ -e "$directory/build.ninja" ] ||
+# A tree that was moved, a configuration that failed half-way, or one of an older preset, is
+# configured afresh.
+if ! [ -e "$directory/build.ninja" ] || [ CMakePresets.json -nt "$directory/CMakeCache.txt" ] ||
     ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$directory/CMakeCache.txt"; then
     cmake --preset "$preset" --fresh --log-level=NOTICE
 fi
