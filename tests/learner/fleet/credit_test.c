@@ -121,6 +121,18 @@ static void test_a_small_window_is_shared_out_evenly(void **state)
     check(&fixture, 0);
 }
 
+static void test_a_draining_actor_may_send_and_takes_no_more_steps(void **state)
+{
+    (void)state;
+    static Fixture fixture;
+    start(&fixture, 2, 64, 1024);
+    fixture.sessions[0].draining = true;
+    give(&fixture, NULL);
+    assert_int_equal(in_hand(&fixture.sessions[0]), 0);
+    assert_true(slots_in_hand(&fixture.sessions[0]) > 0);
+    assert_true(in_hand(&fixture.sessions[1]) > 0);
+}
+
 static void test_a_tiny_rest_is_worth_no_message_but_at_the_end(void **state)
 {
     (void)state;
@@ -267,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_grant_is_a_round_of_full_segments),
         cmocka_unit_test(test_a_small_window_is_shared_out_evenly),
+        cmocka_unit_test(test_a_draining_actor_may_send_and_takes_no_more_steps),
         cmocka_unit_test(test_a_tiny_rest_is_worth_no_message_but_at_the_end),
         cmocka_unit_test(test_lockstep_gives_to_one_alone),
         cmocka_unit_test(test_one_actor_with_many_environments_leaves_slots_to_others),

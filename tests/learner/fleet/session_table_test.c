@@ -61,6 +61,19 @@ static void test_only_silent_disconnected_sessions_expire(void **state)
     session_table_destroy(&table);
 }
 
+static void test_a_session_that_waits_for_the_log_stays(void **state)
+{
+    (void)state;
+    SessionTable table = {.max = 1, .retention_ms = 1000};
+    add(&table, 1, 0)->unlogged = 1;
+    session_table_expire(&table, 100000);
+    assert_non_null(find(&table, 1));
+    assert_null(add(&table, 2, 100000));
+    find(&table, 1)->unlogged = 0;
+    assert_non_null(add(&table, 2, 100000));
+    session_table_destroy(&table);
+}
+
 static void test_the_longest_silent_one_makes_room(void **state)
 {
     (void)state;
@@ -93,6 +106,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_session_is_found_by_its_id),
         cmocka_unit_test(test_only_silent_disconnected_sessions_expire),
+        cmocka_unit_test(test_a_session_that_waits_for_the_log_stays),
         cmocka_unit_test(test_the_longest_silent_one_makes_room),
         cmocka_unit_test(test_a_table_of_connected_sessions_takes_no_more),
     };
