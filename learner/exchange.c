@@ -1,5 +1,6 @@
 #include "learner/exchange.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -181,6 +182,33 @@ bool exchange_take_outcome(Exchange *exchange, EvalOutcome *outcome)
         exchange->num_outcomes--;
         memmove(&exchange->outcomes[0], &exchange->outcomes[1],
                 exchange->num_outcomes * sizeof exchange->outcomes[0]);
+    }
+    pthread_mutex_unlock(&exchange->mutex);
+    return taken;
+}
+
+bool exchange_set(Exchange *exchange, const char *assignment)
+{
+    pthread_mutex_lock(&exchange->mutex);
+    bool fits = exchange->num_settings < EXCHANGE_SETTINGS_MAX;
+    if (fits)
+        snprintf(exchange->settings[exchange->num_settings++], EXCHANGE_SETTING_MAX + 1, "%s",
+                 assignment);
+    exchange->trainer_woken = true;
+    pthread_cond_signal(&exchange->trainer_wakeup);
+    pthread_mutex_unlock(&exchange->mutex);
+    return fits;
+}
+
+bool exchange_take_setting(Exchange *exchange, char assignment[EXCHANGE_SETTING_MAX + 1])
+{
+    pthread_mutex_lock(&exchange->mutex);
+    bool taken = exchange->num_settings > 0;
+    if (taken) {
+        memcpy(assignment, exchange->settings[0], EXCHANGE_SETTING_MAX + 1);
+        exchange->num_settings--;
+        memmove(exchange->settings[0], exchange->settings[1],
+                (size_t)exchange->num_settings * sizeof exchange->settings[0]);
     }
     pthread_mutex_unlock(&exchange->mutex);
     return taken;

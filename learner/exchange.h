@@ -15,9 +15,10 @@
 
 #include "common/mlp.h"
 #include "common/version.h"
+#include "learner/replay/pacer.h"
 #include "learner/segment_ring.h"
 
-enum { EXCHANGE_EVALS_MAX = 16 };
+enum { EXCHANGE_EVALS_MAX = 16, EXCHANGE_SETTINGS_MAX = 8, EXCHANGE_SETTING_MAX = 199 };
 
 /* How far the trainer is. */
 typedef struct TrainerProgress {
@@ -27,13 +28,20 @@ typedef struct TrainerProgress {
     double return_mean; /* of the last finished episodes; NaN before the first */
     double env_steps_per_s;
     double updates_per_s;
-    double eval_return; /* newest; NaN before the first */
-    double best_return; /* NaN before the first */
-    Version published;  /* epoch 0 before the first */
-    bool settled;       /* nothing is owed, and what is learned is published */
-    bool finished;      /* the run is done, the last checkpoint written */
-    bool ended;         /* the trainer's thread is at its end, for whatever reason */
-    int error;          /* the trainer gave up with this code; 0 while it is well */
+    double eval_return;       /* newest; NaN before the first */
+    double best_return;       /* NaN before the first */
+    Version published;        /* epoch 0 before the first */
+    bool ready;               /* the log of an earlier start is read back: segments may come */
+    uint64_t env_steps_there; /* when it was ready: ingested, or in the log and about to be */
+    bool redoing;             /* what was done after the checkpoint is done again */
+    bool save_failed;         /* the newest checkpoint could not be written */
+    uint64_t skipped_updates; /* not finite */
+    uint64_t rollbacks;
+    Pacer pacer;   /* as it is now */
+    bool settled;  /* nothing is owed, and what is learned is published */
+    bool finished; /* the run is done, the last checkpoint written */
+    bool ended;    /* the trainer's thread is at its end, for whatever reason */
+    int error;     /* the trainer gave up with this code; 0 while it is well */
 } TrainerProgress;
 
 /* An evaluation that the trainer wants: the policy is in exchange's memory until it is answered. */
@@ -74,6 +82,8 @@ typedef struct Exchange {
     uint32_t tickets_fresh; /* bit set: not yet taken by the loop */
     EvalOutcome outcomes[EXCHANGE_EVALS_MAX];
     uint32_t num_outcomes;
+    char settings[EXCHANGE_SETTINGS_MAX][EXCHANGE_SETTING_MAX + 1];
+    int num_settings;
 } Exchange;
 
 /* ERR_NOMEM. */
@@ -95,6 +105,9 @@ bool exchange_take_weights(Exchange *exchange, Version *version);
 const EvalTicket *exchange_take_ticket(Exchange *exchange);
 void exchange_answer(Exchange *exchange, const EvalOutcome *outcome);
 
+/* A key=value for the trainer, which was found to be sound; false when too many wait. */
+bool exchange_set(Exchange *exchange, const char *assignment);
+
 /* --- Trainer side ------------------------------------------------------------------------------
  */
 
@@ -107,5 +120,8 @@ void exchange_publish(Exchange *exchange, const float *params, Version version);
 bool exchange_want_evaluation(Exchange *exchange, uint64_t eval_id, uint64_t env_steps,
                               const float *params, Version version);
 bool exchange_take_outcome(Exchange *exchange, EvalOutcome *outcome);
+
+/* The oldest setting that waits; false when there is none. */
+bool exchange_take_setting(Exchange *exchange, char assignment[EXCHANGE_SETTING_MAX + 1]);
 
 #endif

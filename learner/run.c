@@ -101,6 +101,7 @@ int run_reserve(Run *run, int obs_dim, int act_dim, Err *err)
         return code;
     }
     run->reserved = true;
+    run->threads = config.threads;
     log_info("replay: %llu rows, %.1f MiB; trainer: %d thread%s",
              (unsigned long long)run->replay.capacity,
              (double)replay_bytes(run->replay.capacity, obs_dim, act_dim) / (1024.0 * 1024.0),
@@ -173,18 +174,32 @@ static void say_what_resumes(const Run *run)
         log_info("no checkpoint was written yet: the run begins again");
         return;
     }
-    log_info("resumed at %llu env steps and %llu updates; the replay is empty: actors act with the "
-             "restored policy, and updates wait for %lld new steps",
+    log_info("resumed at %llu env steps and %llu updates%s",
              (unsigned long long)run->state.env_steps, (unsigned long long)run->state.updates,
-             (long long)run->config->warmup_env_steps);
-    int64_t left = run->config->total_env_steps - (int64_t)run->state.env_steps;
-    if (left <= 0)
+             run->config->replay_log ? "; reading the replay log back"
+                                     : "; without the replay log the replay is empty, and updates "
+                                       "wait for new steps");
+    if (run->config->total_env_steps <= (int64_t)run->state.env_steps)
         log_info("all %lld env steps are done: raise --total-env-steps to go on",
                  (long long)run->config->total_env_steps);
-    else if (left <= run->config->warmup_env_steps)
-        log_warn("only %lld env steps are left, no more than the warm-up: nothing will be learned "
-                 "from them; raise --total-env-steps",
-                 (long long)left);
+}
+
+/* Where pacing goes on: where the checkpoint left it, where its replay comes back from the log. */
+static Pacer make_pacer(const Run *run)
+{
+    const Config *config = run->config;
+    const RunState *state = &run->state;
+    bool goes_on = run->dir->has_checkpoint && config->replay_log && state->log_position > 0;
+    return (Pacer){
+        .total_env_steps = (uint64_t)config->total_env_steps,
+        .warmup_env_steps = (uint64_t)config->warmup_env_steps,
+        .batch = (uint64_t)config->batch,
+        .ratio = config->updates_per_env_step,
+        .window_env_steps = (uint64_t)config->pacing_window_env_steps,
+        .env_steps_start = goes_on ? state->pacer_env_steps : state->env_steps,
+        .updates_start = goes_on ? state->pacer_updates : state->updates,
+        .underway = goes_on && state->pacer_underway,
+    };
 }
 
 int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_context, Err *err)
@@ -199,15 +214,15 @@ int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_
     if (code != 0)
         return code;
     set_state(run, spec);
-    run->pacer = (Pacer){
-        .total_env_steps = (uint64_t)config->total_env_steps,
-        .warmup_env_steps = (uint64_t)config->warmup_env_steps,
-        .batch = (uint64_t)config->batch,
-        .ratio = config->updates_per_env_step,
-        .window_env_steps = (uint64_t)config->pacing_window_env_steps,
-        .env_steps_start = run->state.env_steps,
-        .updates_start = run->state.updates,
-    };
+    run->pacer = make_pacer(run);
+    code = run_log_init(&run->log, run->dir->path, &run->dir->run_id, err);
+    if (code == 0 && config->replay_log)
+        code = run_log_check_space(config, run->dir->path, &run->replay,
+                                   checkpoint_bytes(ddpg_state(run->ddpg)), err);
+    if (code == 0)
+        code = run_dir_write_machine(run->dir, run->threads, err);
+    if (code != 0)
+        return code;
     const Mlp *policy = &ddpg_state(run->ddpg)->actor.mlp;
     if (exchange_new(&run->exchange, policy, ring_slots(run, spec), spec->obs_dim, spec->act_dim,
                      (int)config->segment_steps) != 0)
@@ -218,9 +233,10 @@ int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_
     say_what_resumes(run);
     TrainerSetup setup = {
         .config = config,
-        .run_dir = run->dir->path,
+        .dir = run->dir,
         .epoch = run->dir->epoch,
         .resumed = run->dir->has_checkpoint,
+        .log = &run->log,
         .run = &run->state,
         .pacer = run->pacer,
         .ddpg = run->ddpg,
@@ -229,6 +245,7 @@ int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_
     };
     code = trainer_start(&setup, &run->trainer, err);
     if (code != 0) {
+        run_log_close(&run->log);
         exchange_destroy(&run->exchange);
         return code;
     }
@@ -241,6 +258,7 @@ void run_end(Run *run)
     if (run->begun) {
         exchange_request_stop(&run->exchange);
         trainer_join(&run->trainer);
+        run_log_close(&run->log);
         exchange_destroy(&run->exchange);
     }
     ddpg_destroy(&run->ddpg);

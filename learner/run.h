@@ -12,7 +12,7 @@
 #include "learner/replay/pacer.h"
 #include "learner/replay/replay.h"
 #include "learner/run_dir.h"
-#include "learner/trainer.h"
+#include "learner/train/trainer.h"
 
 typedef struct Run {
     Config *config;
@@ -22,7 +22,9 @@ typedef struct Run {
     Replay replay;
     Pacer pacer;
     Exchange exchange;
+    RunLog log;
     Trainer *trainer;
+    int threads; /* of the trainer's team */
     bool reserved;
     bool begun;
 } Run;

@@ -5,36 +5,88 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "common/log.h"
+#include "learner/machine.h"
 
-enum { RUN_JSON_BYTES_MAX = 65536 };
+enum { RUN_JSON_BYTES_MAX = 65536, MACHINES_MAX = 32 };
 
-static int read_epoch(const char *path, uint32_t *epoch, Err *err)
+static bool parse_run_id(const char *text, RunId *run_id)
 {
-    *epoch = 0;
-    if (!fs_exists(path))
-        return ERR_OK;
+    if (!text || strlen(text) != 2 * sizeof run_id->bytes)
+        return false;
+    for (size_t i = 0; i < sizeof run_id->bytes; i++) {
+        char digits[3] = {text[2 * i], text[2 * i + 1], '\0'};
+        char *end = NULL;
+        run_id->bytes[i] = (uint8_t)strtoul(digits, &end, 16);
+        if (*end != '\0' || digits[0] == '+' || digits[0] == '-' || digits[0] == ' ')
+            return false;
+    }
+    return true;
+}
+
+/* Reads run.json; *json is a new reference. ERR_MISSING when there is none. */
+static int read_run_json(const char *path, json_t **json, Err *err)
+{
     char *text = NULL;
     size_t bytes = 0;
+    if (!fs_exists(path))
+        return err_set(err, ERR_MISSING, "there is no %s", path);
     int code = fs_read_file(path, RUN_JSON_BYTES_MAX, &text, &bytes, err);
     if (code != 0)
         return code;
     json_error_t json_error;
-    json_t *json = json_loadb(text, bytes, 0, &json_error);
+    *json = json_loadb(text, bytes, 0, &json_error);
     free(text);
-    const json_t *value = json_object_get(json, "epoch");
-    bool sound = json_is_integer(value) && json_integer_value(value) >= 0 &&
-                 json_integer_value(value) < UINT16_MAX;
-    if (sound)
-        *epoch = (uint32_t)json_integer_value(value);
-    json_decref(json);
-    if (!sound)
-        return err_set(err, ERR_FORMAT, "%s is damaged: it has no sound \"epoch\"", path);
+    const json_t *epoch = json_object_get(*json, "epoch");
+    if (json_is_integer(epoch) && json_integer_value(epoch) >= 0 &&
+        json_integer_value(epoch) < UINT16_MAX)
+        return ERR_OK;
+    json_decref(*json);
+    return err_set(err, ERR_FORMAT, "%s is damaged: it has no sound \"epoch\"", path);
+}
+
+/* A run that was begun before there were ids gets one now. */
+static int make_run_id(RunId *run_id, Err *err)
+{
+    if (getrandom(run_id->bytes, sizeof run_id->bytes, 0) != (ssize_t)sizeof run_id->bytes)
+        return err_set(err, ERR_IO, "the kernel gives no random numbers");
     return ERR_OK;
+}
+
+static int read_identity(RunDir *dir, const char *path, Err *err)
+{
+    json_t *json = NULL;
+    int code = read_run_json(path, &json, err);
+    if (code == ERR_MISSING)
+        return make_run_id(&dir->run_id, err);
+    if (code != 0)
+        return code;
+    dir->epoch = (uint32_t)json_integer_value(json_object_get(json, "epoch"));
+    dir->machines = json_incref(json_object_get(json, "machines"));
+    if (!parse_run_id(json_string_value(json_object_get(json, "run_id")), &dir->run_id))
+        code = make_run_id(&dir->run_id, err);
+    json_decref(json);
+    return code;
+}
+
+int run_dir_read_identity(const char *path, RunId *run_id, json_t **machines, Err *err)
+{
+    char run_json[FS_PATH_MAX];
+    json_t *json = NULL;
+    int code = fs_join(run_json, path, "run.json", err);
+    if (code == 0)
+        code = read_run_json(run_json, &json, err);
+    if (code != 0)
+        return code;
+    if (!parse_run_id(json_string_value(json_object_get(json, "run_id")), run_id))
+        code = err_set(err, ERR_FORMAT, "%s names no run: it was begun without a log", run_json);
+    else
+        *machines = json_incref(json_object_get(json, "machines"));
+    json_decref(json);
+    return code;
 }
 
 static int find_checkpoint(RunDir *dir, Err *err)
@@ -72,7 +124,7 @@ static int open_locked(RunDir *dir, Config *config, Err *err)
     if (code == 0)
         code = fs_make_dirs(dir->checkpoints, err);
     if (code == 0)
-        code = read_epoch(run_json, &dir->epoch, err);
+        code = read_identity(dir, run_json, err);
     if (code == 0 && has_run)
         code = find_checkpoint(dir, err);
     return code;
@@ -106,6 +158,8 @@ void run_dir_close(RunDir *dir)
     if (dir->lock_fd >= 0)
         fs_unlock(&dir->lock_fd);
     dir->lock_fd = -1;
+    json_decref(dir->machines);
+    dir->machines = NULL;
 }
 
 static int write_config(const RunDir *dir, const Config *config, bool env_known, Err *err)
@@ -127,21 +181,50 @@ int run_dir_write_config(const RunDir *dir, const Config *config, Err *err)
     return write_config(dir, config, true, err);
 }
 
-int run_dir_begin(RunDir *dir, const Config *config, const char *env_name, Err *err)
+static int write_run_json(const RunDir *dir, Err *err)
 {
     char path[FS_PATH_MAX];
+    char id[2 * sizeof dir->run_id.bytes + 1];
     int code = fs_join(path, dir->path, "run.json", err);
     if (code != 0)
         return code;
-    dir->epoch++;
-    json_t *json = json_pack("{s:i, s:s, s:s}", "epoch", (int)dir->epoch, "polyak_version",
-                             POLYAK_VERSION, "env", env_name);
+    for (size_t i = 0; i < sizeof dir->run_id.bytes; i++)
+        snprintf(id + 2 * i, 3, "%02x", dir->run_id.bytes[i]);
+    json_t *json =
+        json_pack("{s:i, s:s, s:s, s:s, s:O?}", "epoch", (int)dir->epoch, "polyak_version",
+                  POLYAK_VERSION, "env", dir->env, "run_id", id, "machines", dir->machines);
     char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(json);
     if (!text)
         return err_set(err, ERR_NOMEM, "out of memory");
     code = fs_write_file(path, text, strlen(text), err);
     free(text);
+    return code;
+}
+
+int run_dir_write_machine(RunDir *dir, int threads, Err *err)
+{
+    json_t *machine = machine_describe(threads);
+    if (!dir->machines)
+        dir->machines = json_array();
+    size_t count = json_array_size(dir->machines);
+    char difference[8] = "new";
+    if (count > 0)
+        machine_difference(machine, json_array_get(dir->machines, count - 1), difference,
+                           sizeof difference);
+    if (difference[0] != '\0')
+        json_array_append(dir->machines, machine);
+    if (json_array_size(dir->machines) > MACHINES_MAX)
+        json_array_remove(dir->machines, 0);
+    json_decref(machine);
+    return write_run_json(dir, err);
+}
+
+int run_dir_begin(RunDir *dir, const Config *config, const char *env_name, Err *err)
+{
+    dir->epoch++;
+    snprintf(dir->env, sizeof dir->env, "%s", env_name);
+    int code = write_run_json(dir, err);
     if (code == 0)
         code = write_config(dir, config, env_name[0] != '\0', err);
     return code;

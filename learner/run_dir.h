@@ -1,8 +1,10 @@
 /* A run directory: all of a run on disk. Held by one learner at a time.
  *
  *   config.yaml   the effective configuration; what was given, until the environment is known
- *   run.json      how often a learner started (the epoch), version and environment
+ *   run.json      how often a learner started (the epoch), the run's id, version and environment,
+ *                 and the machines that it ran on, as far as results depend on them
  *   metrics.csv   one row per interval
+ *   replay/       the replay log and the order log
  *   checkpoints/  checkpoint-*.safetensors, best.safetensors, best.json
  *   lock          held while a learner runs
  */
@@ -12,17 +14,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "common/config/config.h"
 #include "common/err.h"
 #include "common/fs.h"
 #include "learner/agent/checkpoint.h"
+#include "learner/log/format.h"
 
 typedef struct RunDir {
     char path[FS_PATH_MAX];
     char checkpoints[FS_PATH_MAX];
     int lock_fd;
     uint32_t epoch; /* of this start; from 1 */
-    bool resumed;   /* a run was there, and is gone on with */
+    char env[CONFIG_TEXT_MAX + 1];
+    RunId run_id;     /* made at the first start */
+    json_t *machines; /* that the run ran on, each once, the newest last */
+    bool resumed;     /* a run was there, and is gone on with */
     bool has_checkpoint;
     char checkpoint[FS_PATH_MAX]; /* the newest sound one */
     RunState run;                 /* of the checkpoint, or empty */
@@ -39,6 +47,13 @@ void run_dir_close(RunDir *dir);
  * env_name may be empty while it is not known: then config.yaml has only what was given, so that a
  * resume leaves the rest to the preset of the environment that comes. */
 int run_dir_begin(RunDir *dir, const Config *config, const char *env_name, Err *err);
+
+/* Adds this machine to run.json, with the threads that updates are computed by. */
+int run_dir_write_machine(RunDir *dir, int threads, Err *err);
+
+/* Reads the run's id and machines (an array, owned by the caller; may be empty) of a directory that
+ * holds a run. ERR_MISSING, ERR_IO, ERR_FORMAT. */
+int run_dir_read_identity(const char *path, RunId *run_id, json_t **machines, Err *err);
 
 /* Writes config.yaml again, once a preset has completed the configuration. */
 int run_dir_write_config(const RunDir *dir, const Config *config, Err *err);

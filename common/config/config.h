@@ -105,6 +105,9 @@ int config_check(const Config *config, Err *err);
 int config_set_live(Config *config, const char *assignment, char name[CONFIG_NAME_MAX + 1],
                     Err *err);
 
+/* The value of a key as text; empty where there is no such key. */
+void config_get(const Config *config, const char *name, char text[CONFIG_TEXT_MAX + 1]);
+
 /* The effective configuration as YAML, in the table's order, with unit and source as comments. Keys
  * that only say where a program runs (run_dir, bind, …) are left out when `run_only`. *text is
  * malloc'ed. */

@@ -40,3 +40,14 @@ int config_set_live(Config *config, const char *assignment, char name[CONFIG_NAM
         *config = changed;
     return code;
 }
+
+void config_get(const Config *config, const char *name, char text[CONFIG_TEXT_MAX + 1])
+{
+    const ConfigKey *key = config_key_find(name);
+    ConfigValue value;
+    text[0] = '\0';
+    if (!key)
+        return;
+    config_value_load(config, key, &value);
+    config_value_format(key, &value, text);
+}

@@ -46,10 +46,11 @@ static int contradiction(const Config *given, const Config *stored, const Config
     text_excerpt(config_value_format(key, &value, text), given_excerpt, sizeof given_excerpt);
     config_value_load(stored, key, &value);
     text_excerpt(config_value_format(key, &value, text), stored_excerpt, sizeof stored_excerpt);
-    return err_set(err, ERR_USAGE,
-                   "%s is \"%s\" in this run and cannot become \"%s\": leave it out, or name another "
-                   "--run-dir (docs/config.md marks what may change)",
-                   key->name, stored_excerpt, given_excerpt);
+    return err_set(
+        err, ERR_USAGE,
+        "%s is \"%s\" in this run and cannot become \"%s\": leave it out, or name another "
+        "--run-dir (docs/config.md marks what may change)",
+        key->name, stored_excerpt, given_excerpt);
 }
 
 int config_resume(Config *config, const char *path, Err *err)

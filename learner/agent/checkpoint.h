@@ -42,6 +42,9 @@ typedef struct RunState {
 /* Writes one file at path. ERR_IO, ERR_NOMEM, or ERR_USAGE when the configuration is not UTF-8. */
 int checkpoint_write(const char *path, const DdpgState *ddpg, const RunState *run, Err *err);
 
+/* About how large a checkpoint is. */
+uint64_t checkpoint_bytes(const DdpgState *ddpg);
+
 /* Writes the newest checkpoint into directory (made when missing) and deletes all but the newest
  * `keep` up to it, and what an interrupted write left behind; never best.safetensors, and never a
  * file of more updates than these: that is what a resume passed over. */
@@ -62,6 +65,12 @@ int checkpoint_read(const char *path, DdpgState *ddpg, RunState *run, Err *err);
  * checkpoint; ERR_CHECKSUM when there are some and none is sound, for then it would be wrong to
  * begin anew. */
 int checkpoint_find_newest(const char *directory, char *path, int path_bytes, Err *err);
+
+/* The path of the checkpoint of so many updates, whether it is there or not. */
+int checkpoint_path(const char *directory, uint64_t updates, char *path, int path_bytes, Err *err);
+
+/* The oldest one, sound or not, but best.safetensors. ERR_MISSING when there is none. */
+int checkpoint_find_oldest(const char *directory, char *path, int path_bytes, Err *err);
 
 /* The path of the checkpoint that a person asks for: "newest" (sound) and "best" of run_dir, else a
  * file's path, or a file's name in run_dir/checkpoints. ERR_MISSING when there is none; ERR_USAGE

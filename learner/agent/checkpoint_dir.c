@@ -143,6 +143,12 @@ static void prune(const char *directory, uint64_t updates, int keep)
     free(listing.updates);
 }
 
+uint64_t checkpoint_bytes(const DdpgState *ddpg)
+{
+    const uint64_t metadata = 32768; /* and names of tensors */
+    return metadata + 4 * sizeof(float) * (ddpg->actor.num_params + ddpg->critic.num_params);
+}
+
 int checkpoint_save(const char *directory, const DdpgState *ddpg, const RunState *run, int keep,
                     Err *err)
 {
@@ -177,6 +183,28 @@ static int take_path(const char *from, char *path, int path_bytes, Err *err)
         return err_set(err, ERR_USAGE, "the path %s is too long", from);
     memcpy(path, from, length + 1);
     return ERR_OK;
+}
+
+int checkpoint_path(const char *directory, uint64_t updates, char *path, int path_bytes, Err *err)
+{
+    char name[NAME_BYTES];
+    char joined[FS_PATH_MAX];
+    checkpoint_name(name, updates);
+    int code = fs_join(joined, directory, name, err);
+    return code == ERR_OK ? take_path(joined, path, path_bytes, err) : code;
+}
+
+int checkpoint_find_oldest(const char *directory, char *path, int path_bytes, Err *err)
+{
+    Listing listing;
+    int code = list_checkpoints(directory, &listing, err);
+    if (code == ERR_OK && listing.count == 0)
+        code = err_set(err, ERR_MISSING, "there is no checkpoint in %s yet", directory);
+    if (code == ERR_OK)
+        code =
+            checkpoint_path(directory, listing.updates[listing.count - 1], path, path_bytes, err);
+    free(listing.updates);
+    return code;
 }
 
 int checkpoint_find_newest(const char *directory, char *path, int path_bytes, Err *err)

@@ -229,3 +229,9 @@ DdpgState *ddpg_state(Ddpg *ddpg)
 {
     return &ddpg->state;
 }
+
+void ddpg_set_learning_rates(Ddpg *ddpg, double actor_lr, double critic_lr)
+{
+    ddpg->config.actor_lr = actor_lr;
+    ddpg->config.critic_lr = critic_lr;
+}

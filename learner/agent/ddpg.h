@@ -52,6 +52,9 @@ void ddpg_destroy(Ddpg **ddpg);
 
 DdpgState *ddpg_state(Ddpg *ddpg);
 
+/* Between two updates. */
+void ddpg_set_learning_rates(Ddpg *ddpg, double actor_lr, double critic_lr);
+
 /* One update: critic step, then actor step through the updated critic; the target of each network
  * takes its soft copy in the pass of its step. `batch` has config.batch rows; its actions are
  * overwritten: mu'(s') behind s', mu(s) in the place of a. ERR_DIVERGED when a loss or a gradient

@@ -108,14 +108,19 @@ void replay_begin_at(Replay *replay, uint64_t row, uint64_t digest)
     replay->digest = digest;
 }
 
+void replay_lose(Replay *replay, uint64_t row)
+{
+    if (row > replay->head && row - replay->head >= replay->capacity)
+        replay_begin_at(replay, row, replay->digest);
+    while (replay->head < row)
+        claim_row(replay)[replay->row_floats - 1] = REPLAY_NO_STEP;
+}
+
 bool replay_append_at(Replay *replay, const Segment *segment, uint64_t row)
 {
     if (row < replay->head)
         return false;
-    if (row - replay->head >= replay->capacity)
-        replay_begin_at(replay, row, replay->digest);
-    while (replay->head < row)
-        claim_row(replay)[replay->row_floats - 1] = REPLAY_NO_STEP;
+    replay_lose(replay, row);
     replay_append(replay, segment);
     return true;
 }

@@ -61,6 +61,9 @@ void replay_begin_at(Replay *replay, uint64_t row, uint64_t digest);
  * lost. Rows that are there already are passed over: returns whether it was appended. */
 bool replay_append_at(Replay *replay, const Segment *segment, uint64_t row);
 
+/* The rows up to this one were lost. */
+void replay_lose(Replay *replay, uint64_t row);
+
 /* Rows that a segment takes. */
 static inline uint64_t replay_segment_rows(const Segment *segment)
 {

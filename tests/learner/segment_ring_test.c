@@ -45,6 +45,12 @@ static bool is_filled(const Segment *segment, uint64_t number)
     return same;
 }
 
+static Segment *reserve(SegmentRing *ring)
+{
+    SegmentOrigin *origin = NULL;
+    return segment_ring_reserve(ring, &origin);
+}
+
 static void test_full_is_full_and_empty_is_empty(void **state)
 {
     (void)state;
@@ -52,18 +58,18 @@ static void test_full_is_full_and_empty_is_empty(void **state)
     make(&ring, 3);
     assert_null(segment_ring_peek(&ring));
     for (uint64_t i = 0; i < 3; i++) {
-        Segment *slot = segment_ring_reserve(&ring);
+        Segment *slot = reserve(&ring);
         assert_non_null(slot);
         fill(slot, i);
         segment_ring_commit(&ring);
         assert_int_equal(segment_ring_used(&ring), i + 1);
     }
-    assert_null(segment_ring_reserve(&ring));
+    assert_null(reserve(&ring));
     assert_true(is_filled(segment_ring_peek(&ring), 0));
-    assert_null(segment_ring_reserve(&ring)); /* looked at is not released */
+    assert_null(reserve(&ring)); /* looked at is not released */
     segment_ring_release(&ring);
     assert_int_equal(segment_ring_used(&ring), 2);
-    assert_non_null(segment_ring_reserve(&ring));
+    assert_non_null(reserve(&ring));
     segment_ring_destroy(&ring);
     assert_null(ring.slots);
 }
@@ -73,7 +79,7 @@ static void test_what_is_not_committed_is_not_seen(void **state)
     (void)state;
     SegmentRing ring;
     make(&ring, 2);
-    assert_non_null(segment_ring_reserve(&ring));
+    assert_non_null(reserve(&ring));
     assert_null(segment_ring_peek(&ring));
     assert_int_equal(segment_ring_used(&ring), 0);
     segment_ring_destroy(&ring);
@@ -85,13 +91,43 @@ static void test_slots_do_not_overlap(void **state)
     SegmentRing ring;
     make(&ring, 7);
     for (uint64_t i = 0; i < 7; i++) {
-        fill(segment_ring_reserve(&ring), 4 + i * STEPS_MAX); /* the longest ones */
+        fill(reserve(&ring), 4 + i * STEPS_MAX); /* the longest ones */
         segment_ring_commit(&ring);
     }
     for (uint64_t i = 0; i < 7; i++) {
         assert_true(is_filled(segment_ring_peek(&ring), 4 + i * STEPS_MAX));
         segment_ring_release(&ring);
     }
+    segment_ring_destroy(&ring);
+}
+
+static void test_with_a_log_only_what_is_logged_is_seen(void **state)
+{
+    (void)state;
+    SegmentRing ring;
+    const SegmentOrigin *origin = NULL;
+    make(&ring, 4);
+    segment_ring_add_log_stage(&ring);
+    for (uint64_t i = 0; i < 3; i++) {
+        SegmentOrigin *mine = NULL;
+        fill(segment_ring_reserve(&ring, &mine), i);
+        mine->session_steps = 100 + i;
+        segment_ring_commit(&ring);
+    }
+    assert_null(segment_ring_peek(&ring));
+    assert_int_equal(segment_ring_logged(&ring), 0);
+    assert_true(is_filled(segment_ring_unlogged(&ring, 2, &origin), 2));
+    assert_int_equal(origin->session_steps, 102);
+    assert_null(segment_ring_unlogged(&ring, 3, &origin));
+    segment_ring_mark_logged(&ring, 2);
+    assert_int_equal(segment_ring_logged(&ring), 2);
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_true(is_filled(segment_ring_peek(&ring), i));
+        segment_ring_release(&ring);
+    }
+    assert_null(segment_ring_peek(&ring));
+    assert_int_equal(segment_ring_used(&ring), 1);
+    assert_true(is_filled(segment_ring_unlogged(&ring, 0, &origin), 2));
     segment_ring_destroy(&ring);
 }
 
@@ -110,7 +146,7 @@ static void *produce(void *argument)
     Handover *handover = argument;
     Rng rng = rng_stream(handover->seed, RNG_TEST, 0, 0, 0);
     for (uint64_t i = 0; i < HANDED_OVER;) {
-        Segment *slot = segment_ring_reserve(&handover->ring);
+        Segment *slot = reserve(&handover->ring);
         if (!slot || rng_below(&rng, 64) == 0) {
             sched_yield();
             continue;
@@ -156,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_full_is_full_and_empty_is_empty),
         cmocka_unit_test(test_what_is_not_committed_is_not_seen),
         cmocka_unit_test(test_slots_do_not_overlap),
+        cmocka_unit_test(test_with_a_log_only_what_is_logged_is_seen),
         cmocka_unit_test(test_two_threads_hand_over_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,45 +1,24 @@
-#include "learner/trainer.h"
-
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/fpu.h"
-#include "common/fs.h"
 #include "common/log.h"
-#include "learner/replay/sampler.h"
-#include "learner/watch/evaluations.h"
-#include "learner/watch/metrics.h"
+#include "learner/train/trainer_internal.h"
 
 enum {
     INGEST_SEGMENTS_MAX = 256, /* between two updates */
     WAIT_MS = 250,             /* longest sleep, so that metrics and checkpoints stay due */
     WAKE_LOOP_INTERVAL_NS = 2000000,
-    DIVERGED_UPDATES_MAX = 100, /* in a row, then the run ends */
 };
 
-struct Trainer {
-    TrainerSetup setup;
-    pthread_t thread;
-    Batch batch;
-    Metrics metrics;
-    Evaluations evaluations;
-    TrainerProgress progress;
-    int64_t published_ns;
-    int64_t loop_woken_ns;
-    int64_t checkpoint_ns;
-    int diverged_updates; /* in a row */
-    char checkpoints[FS_PATH_MAX];
-};
-
-static bool stop_requested(const Trainer *trainer)
+bool trainer_should_stop(const Trainer *trainer)
 {
     return atomic_load_explicit(&trainer->setup.exchange->stop_requested, memory_order_relaxed);
 }
 
-static void report_progress(Trainer *trainer, bool settled)
+void trainer_report(Trainer *trainer, bool settled)
 {
     const RunState *run = trainer->setup.run;
     trainer->progress.env_steps = run->env_steps;
@@ -50,12 +29,13 @@ static void report_progress(Trainer *trainer, bool settled)
     trainer->progress.updates_per_s = trainer->metrics.updates_per_s;
     trainer->progress.eval_return = trainer->evaluations.newest_return;
     trainer->progress.best_return = isfinite(run->best_return) ? run->best_return : NAN;
+    trainer->progress.skipped_updates = run->skipped_updates;
+    trainer->progress.rollbacks = run->rollbacks;
     trainer->progress.settled = settled;
     exchange_set_progress(trainer->setup.exchange, &trainer->progress);
 }
 
-/* Lets the loop thread know, but not more often than it can use. */
-static void wake_loop(Trainer *trainer, bool now)
+void trainer_wake_loop(Trainer *trainer, bool now)
 {
     int64_t now_ns = clock_ns();
     if (!now && now_ns - trainer->loop_woken_ns < WAKE_LOOP_INTERVAL_NS)
@@ -72,16 +52,13 @@ static void ingest_drain(Trainer *trainer)
     SegmentRing *ring = &trainer->setup.exchange->ring;
     RunState *run = trainer->setup.run;
     int segments_max = INGEST_SEGMENTS_MAX;
-    if (trainer->setup.config->sync)
-        segments_max =
-            pacer_may_update(&trainer->setup.pacer, run->env_steps, run->updates) ? 0 : 1;
+    if (trainer->config.sync)
+        segments_max = pacer_may_update(&trainer->pacer, run->env_steps, run->updates) ? 0 : 1;
     for (int i = 0; i < segments_max; i++) {
         const Segment *segment = segment_ring_peek(ring);
         if (!segment)
             break;
-        replay_append(trainer->setup.replay, segment);
-        run->env_steps += (uint64_t)segment->num_steps;
-        run->episodes += segment->end != SEGMENT_CONTINUES;
+        core_ingest(&trainer->core, segment, trainer->core.replay->head);
         metrics_segment(&trainer->metrics, segment, (Version){trainer->setup.epoch, run->updates});
         segment_ring_release(ring);
     }
@@ -93,7 +70,7 @@ static bool anything_to_publish(const Trainer *trainer)
     const RunState *run = trainer->setup.run;
     Version published = trainer->progress.published;
     if (published.epoch == 0)
-        return trainer->setup.resumed || pacer_warmed_up(&trainer->setup.pacer, run->env_steps);
+        return trainer->setup.resumed || pacer_warmed_up(&trainer->pacer, run->env_steps);
     return published.update < run->updates;
 }
 
@@ -103,39 +80,30 @@ static void publish_if_due(Trainer *trainer, bool at_once)
     int64_t now_ns = clock_ns();
     int64_t interval_ns = (int64_t)atomic_load(&exchange->publish_interval_ms) * 1000000;
     bool first = trainer->progress.published.epoch == 0;
-    bool due = at_once || (!trainer->setup.config->sync &&
-                           (first || now_ns - trainer->published_ns >= interval_ns));
+    bool due = at_once ||
+               (!trainer->config.sync && (first || now_ns - trainer->published_ns >= interval_ns));
     if (!due || !anything_to_publish(trainer))
         return;
+    if (!core_is_finite(&trainer->core)) {
+        /* Nobody acts with such weights: the next update goes back to a checkpoint. */
+        trainer->diverged_updates = (int)trainer->config.skipped_updates_max;
+        return;
+    }
     Version version = {trainer->setup.epoch, trainer->setup.run->updates};
     trainer->published_ns = now_ns;
     trainer->progress.published = version;
-    exchange_publish(exchange, ddpg_state(trainer->setup.ddpg)->actor.params, version);
+    exchange_publish(exchange, ddpg_state(trainer->core.ddpg)->actor.params, version);
     metrics_published(&trainer->metrics, version);
     metrics_lap(&trainer->metrics, METRICS_PUBLISHING);
-    wake_loop(trainer, true);
-}
-
-static int save_checkpoint(Trainer *trainer)
-{
-    Err err;
-    int code =
-        checkpoint_save(trainer->checkpoints, ddpg_state(trainer->setup.ddpg), trainer->setup.run,
-                        (int)trainer->setup.config->checkpoint_keep, &err);
-    if (code != 0)
-        log_error("no checkpoint at %llu updates: %s",
-                  (unsigned long long)trainer->setup.run->updates, err.text);
-    trainer->checkpoint_ns = clock_ns();
-    metrics_lap(&trainer->metrics, METRICS_OTHER);
-    return code;
+    trainer_wake_loop(trainer, true);
 }
 
 static void checkpoint_if_due(Trainer *trainer)
 {
-    int64_t interval_ns = trainer->setup.config->checkpoint_interval_s * 1000000000;
+    int64_t interval_ns = trainer->config.checkpoint_interval_s * 1000000000;
     /* Networks that may be diverging are not worth keeping: the checkpoint before is. */
     if (trainer->diverged_updates == 0 && clock_ns() - trainer->checkpoint_ns >= interval_ns)
-        (void)save_checkpoint(trainer); /* logged; tried again after the interval */
+        (void)trainer_save(trainer); /* logged; tried again after the interval */
 }
 
 static void evaluate_if_due(Trainer *trainer, bool at_end)
@@ -146,9 +114,9 @@ static void evaluate_if_due(Trainer *trainer, bool at_end)
         metrics_evaluation(&trainer->metrics, return_mean);
     bool warmed_up = trainer->progress.published.epoch != 0;
     if (evaluations_ask_if_due(evaluations, warmed_up, at_end, trainer->setup.run,
-                               ddpg_state(trainer->setup.ddpg))) {
+                               ddpg_state(trainer->core.ddpg))) {
         metrics_lap(&trainer->metrics, METRICS_OTHER);
-        wake_loop(trainer, true);
+        trainer_wake_loop(trainer, true);
     }
 }
 
@@ -156,46 +124,51 @@ static void record_metrics(Trainer *trainer, bool force)
 {
     const RunState *run = trainer->setup.run;
     if (metrics_write_if_due(&trainer->metrics, force, run->env_steps, run->updates, run->episodes,
-                             trainer->setup.replay->steps))
+                             trainer->core.replay->steps))
         metrics_lap(&trainer->metrics, METRICS_OTHER);
 }
 
 /* One update; false when the networks have diverged for good. */
 static bool update_once(Trainer *trainer)
 {
-    RunState *run = trainer->setup.run;
-    sampler_draw(trainer->setup.replay, run->seed, run->updates, &trainer->batch);
-    metrics_lap(&trainer->metrics, METRICS_SAMPLING);
+    RunState *run = trainer->core.run;
+    uint64_t update = run->updates;
     DdpgStats stats;
-    int code = ddpg_update(trainer->setup.ddpg, &trainer->batch, &stats);
+    uint32_t digest = 0;
+    core_draw(&trainer->core);
+    metrics_lap(&trainer->metrics, METRICS_SAMPLING);
+    int code = core_update(&trainer->core, &stats, &digest);
+    recorder_update(&trainer->recorder, update, run->log_position, digest);
     if (code == 0) {
         metrics_update(&trainer->metrics, &stats);
         trainer->diverged_updates = 0;
+        trainer->rollbacks = 0;
     } else {
         /* Skipped: the next one draws another batch. */
-        ddpg_state(trainer->setup.ddpg)->updates = run->updates + 1;
+        recorder_event(&trainer->recorder, run, ORDER_SKIPPED, update, NULL);
         if (trainer->diverged_updates++ == 0)
             log_warn("update %llu is skipped: a loss or gradient is not finite",
-                     (unsigned long long)run->updates);
+                     (unsigned long long)update);
     }
-    run->updates = ddpg_state(trainer->setup.ddpg)->updates;
     metrics_lap(&trainer->metrics, METRICS_UPDATING);
-    return trainer->diverged_updates < DIVERGED_UPDATES_MAX;
+    if (trainer->diverged_updates < trainer->config.skipped_updates_max)
+        return true;
+    return trainer_roll_back(trainer);
 }
 
 /* Nothing to update: publishes what is learned, and sleeps until something comes. */
 static void wait_for_work(Trainer *trainer)
 {
-    publish_if_due(trainer, trainer->setup.config->sync);
+    publish_if_due(trainer, trainer->config.sync);
     bool settled = !segment_ring_peek(&trainer->setup.exchange->ring) &&
-                   (!anything_to_publish(trainer) || !trainer->setup.config->sync);
+                   (!anything_to_publish(trainer) || !trainer->config.sync);
     /* The actors may be waiting for just this: steps that are worked off are credit. */
     const RunState *run = trainer->setup.run;
     bool news = settled != trainer->progress.settled ||
                 run->env_steps != trainer->progress.env_steps ||
                 run->updates != trainer->progress.updates;
-    report_progress(trainer, settled);
-    wake_loop(trainer, news);
+    trainer_report(trainer, settled);
+    trainer_wake_loop(trainer, news);
     int64_t interval_ms = atomic_load(&trainer->setup.exchange->publish_interval_ms);
     int wait_ms =
         anything_to_publish(trainer) && interval_ms < WAIT_MS ? (int)interval_ms + 1 : WAIT_MS;
@@ -206,8 +179,9 @@ static void wait_for_work(Trainer *trainer)
 static void train(Trainer *trainer)
 {
     RunState *run = trainer->setup.run;
-    const Pacer *pacer = &trainer->setup.pacer;
-    while (!stop_requested(trainer)) {
+    const Pacer *pacer = &trainer->pacer;
+    while (!trainer_should_stop(trainer)) {
+        trainer_take_settings(trainer);
         ingest_drain(trainer);
         if (pacer_may_update(pacer, run->env_steps, run->updates)) {
             if (!update_once(trainer)) {
@@ -216,8 +190,8 @@ static void train(Trainer *trainer)
             }
             if (trainer->diverged_updates == 0)
                 publish_if_due(trainer, false);
-            report_progress(trainer, false);
-            wake_loop(trainer, false);
+            trainer_report(trainer, false);
+            trainer_wake_loop(trainer, false);
         } else if (pacer_finished(pacer, run->env_steps, run->updates)) {
             return;
         } else {
@@ -235,9 +209,9 @@ static void finish(Trainer *trainer)
     publish_if_due(trainer, true);
     evaluate_if_due(trainer, true);
     int64_t deadline_ns = clock_ns() + EVALUATIONS_DEADLINE_NS;
-    while (evaluations_pending(&trainer->evaluations) > 0 && !stop_requested(trainer)) {
-        report_progress(trainer, true);
-        wake_loop(trainer, true);
+    while (evaluations_pending(&trainer->evaluations) > 0 && !trainer_should_stop(trainer)) {
+        trainer_report(trainer, true);
+        trainer_wake_loop(trainer, true);
         exchange_wait(trainer->setup.exchange, WAIT_MS);
         metrics_lap(&trainer->metrics, METRICS_WAITING);
         evaluate_if_due(trainer, false);
@@ -249,37 +223,84 @@ static void finish(Trainer *trainer)
     }
 }
 
+/* What comes before the loop: the logs of an earlier start, and where they leave off. */
+static int begin(Trainer *trainer)
+{
+    Err err = {""};
+    int code = trainer->setup.resumed ? trainer_open_log(trainer, &err) : ERR_OK;
+    if (code != ERR_OK) {
+        log_error("%s", err.text);
+        return code;
+    }
+    trainer->progress.ready = true;
+    publish_if_due(trainer, true);
+    trainer_report(trainer, false);
+    trainer_wake_loop(trainer, true);
+    trainer_redo_past(trainer);
+    recorder_event(&trainer->recorder, trainer->core.run, ORDER_START, trainer->setup.epoch, NULL);
+    return ERR_OK;
+}
+
 static void *trainer_main(void *argument)
 {
     Trainer *trainer = argument;
-    const RunState *run = trainer->setup.run;
+    const RunState *run = trainer->core.run;
     fpu_flush_denormals();
-    publish_if_due(trainer, true);
-    train(trainer);
-    bool finished = pacer_finished(&trainer->setup.pacer, run->env_steps, run->updates);
-    if (trainer->progress.error != 0)
-        log_error("the networks have diverged: %d updates in a row were not finite. The newest "
-                  "checkpoint is from before; try smaller learning rates",
-                  DIVERGED_UPDATES_MAX);
-    else if (finished)
+    trainer->progress.error = begin(trainer);
+    bool begun = trainer->progress.error == 0;
+    if (begun)
+        train(trainer);
+    bool finished = pacer_finished(&trainer->pacer, run->env_steps, run->updates);
+    if (trainer->progress.error == 0 && finished)
         finish(trainer);
     if (trainer->progress.error == 0)
-        trainer->progress.error = save_checkpoint(trainer);
+        trainer->progress.error = trainer_save(trainer);
+    if (begun)
+        recorder_event(&trainer->recorder, run, ORDER_STOP, 0, NULL);
     evaluations_drop(&trainer->evaluations);
     record_metrics(trainer, true);
     trainer->progress.finished = finished && trainer->progress.error == 0;
     trainer->progress.ended = true;
-    report_progress(trainer, true);
-    wake_loop(trainer, true);
+    trainer_report(trainer, true);
+    trainer_wake_loop(trainer, true);
     return NULL;
 }
 
 static void trainer_free(Trainer **trainer)
 {
+    run_log_past_free(&(*trainer)->past);
     metrics_close(&(*trainer)->metrics);
-    batch_destroy(&(*trainer)->batch);
+    core_destroy(&(*trainer)->core);
     free(*trainer);
     *trainer = NULL;
+}
+
+/* A new run has a first checkpoint before its first segment: so there is always one to go on from.
+ */
+static int begin_log_of_new_run(Trainer *trainer, Err *err)
+{
+    if (trainer->setup.resumed)
+        return ERR_OK;
+    int code = trainer_open_log(trainer, err);
+    if (code == ERR_OK && trainer->recorder.log && trainer_save(trainer) != ERR_OK)
+        code = err_set(err, ERR_IO, "the first checkpoint could not be written");
+    trainer->progress.ready = true;
+    return code;
+}
+
+static int open_files(Trainer *trainer, Err *err)
+{
+    const TrainerSetup *setup = &trainer->setup;
+    const RunState *run = setup->run;
+    char metrics_path[FS_PATH_MAX];
+    int code = fs_join(trainer->checkpoints, setup->dir->path, "checkpoints", err);
+    if (code == 0)
+        code = fs_join(metrics_path, setup->dir->path, "metrics.csv", err);
+    if (code == 0)
+        code =
+            metrics_open(&trainer->metrics, metrics_path, (int)trainer->config.metrics_interval_ms,
+                         run->env_steps, run->updates, err);
+    return code;
 }
 
 int trainer_start(const TrainerSetup *setup, Trainer **trainer_pointer, Err *err)
@@ -287,27 +308,25 @@ int trainer_start(const TrainerSetup *setup, Trainer **trainer_pointer, Err *err
     Trainer *trainer = calloc(1, sizeof *trainer);
     if (!trainer)
         return err_set(err, ERR_NOMEM, "out of memory");
-    const Config *config = setup->config;
-    const RunState *run = setup->run;
     trainer->setup = *setup;
+    trainer->config = *setup->config;
+    trainer->pacer = setup->pacer;
+    trainer->progress.pacer = setup->pacer;
     trainer->checkpoint_ns = clock_ns();
     trainer->progress.eval_return = NAN;
-    char metrics_path[FS_PATH_MAX];
-    int code = fs_join(trainer->checkpoints, setup->run_dir, "checkpoints", err);
+    trainer->progress.env_steps_there = setup->run->env_steps;
+    int code = core_init(&trainer->core, setup->replay, setup->ddpg, setup->run,
+                         (int)trainer->config.batch, err);
     if (code == 0)
-        code = fs_join(metrics_path, setup->run_dir, "metrics.csv", err);
-    if (code == 0)
-        code = metrics_open(&trainer->metrics, metrics_path, (int)config->metrics_interval_ms,
-                            run->env_steps, run->updates, err);
-    if (code == 0 &&
-        batch_new(&trainer->batch, (int)config->batch, run->spec.obs_dim, run->spec.act_dim) != 0)
-        code = err_set(err, ERR_NOMEM, "out of memory for a batch of %d", (int)config->batch);
+        code = open_files(trainer, err);
     if (code == 0)
         evaluations_start(&trainer->evaluations, setup->exchange, trainer->checkpoints,
-                          (uint64_t)config->eval_interval_env_steps, setup->epoch,
-                          trainer->setup.run);
+                          (uint64_t)trainer->config.eval_interval_env_steps, setup->epoch,
+                          setup->run);
+    if (code == 0)
+        code = begin_log_of_new_run(trainer, err);
     if (code == 0) {
-        report_progress(trainer, false);
+        trainer_report(trainer, false);
         if (pthread_create(&trainer->thread, NULL, trainer_main, trainer) != 0)
             code = err_set(err, ERR_NOMEM, "the trainer thread could not be started");
     }
