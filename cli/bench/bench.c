@@ -48,6 +48,13 @@ void bench_report_setting(BenchReport *report, const char *key, int64_t value)
         printf("  %-24s %lld\n", key, (long long)value);
 }
 
+void bench_report_real(BenchReport *report, const char *key, const char *unit, double value)
+{
+    json_object_set_new(report->json, key, report_real(value));
+    if (!report->as_json)
+        printf("  %-24s %.4g %s\n", key, value, unit);
+}
+
 void bench_report_text(BenchReport *report, const char *key, const char *value)
 {
     json_object_set_new(report->json, key, json_string(value));

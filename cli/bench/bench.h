@@ -37,6 +37,7 @@ typedef struct BenchReport {
 void bench_report_begin(BenchReport *report, const Config *config, const char *name,
                         const char *measured);
 void bench_report_setting(BenchReport *report, const char *key, int64_t value);
+void bench_report_real(BenchReport *report, const char *key, const char *unit, double value);
 void bench_report_hidden(BenchReport *report, const Config *config);
 void bench_report_text(BenchReport *report, const char *key, const char *value);
 
