@@ -65,14 +65,13 @@ static int read_heads(LogReader *reader, const LogFileList *list, Err *err)
     for (size_t i = list->num_files; i-- > 0;) {
         ReaderFile *file = &reader->files[i];
         file->name = list->files[i];
-        int code = log_file_head(reader->disk, reader->directory, &file->name, &file->head, err);
-        if (code != ERR_OK && code != ERR_MISSING)
-            return code;
+        Err why;
+        int code = log_file_head(reader->disk, reader->directory, &file->name, &file->head, &why);
         file->has_head = code == ERR_OK;
-        if (file->has_head)
-            code = check_head(reader, &file->name, &file->head, err);
-        if (file->has_head && code != ERR_OK)
-            return code;
+        if (code == ERR_OK)
+            code = check_head(reader, &file->name, &file->head, &why);
+        if (code != ERR_OK && code != ERR_MISSING)
+            return err_set(err, code, "%s", why.text);
     }
     return ERR_OK;
 }
@@ -114,6 +113,11 @@ void log_reader_close(LogReader **reader)
 LogDims log_reader_dims(const LogReader *reader)
 {
     return reader->dims;
+}
+
+const char *log_reader_newest(const LogReader *reader)
+{
+    return reader->num_files > 0 ? reader->files[reader->num_files - 1].name.text : NULL;
 }
 
 uint64_t log_reader_base_position(const LogReader *reader)

@@ -62,7 +62,8 @@ void log_reader_close(LogReader **reader);
 /* obs_dim is 0 while nobody has said. */
 LogDims log_reader_dims(const LogReader *reader);
 
-/* Where the newest file begins, by its name; 0 when there is none. */
+/* The newest file's name, and where it begins by its name; NULL and 0 when there is none. */
+const char *log_reader_newest(const LogReader *reader);
 uint64_t log_reader_base_position(const LogReader *reader);
 
 /* The next item; what it points to is valid until the next call. After LOG_ITEM_END it gives END

@@ -241,6 +241,27 @@ static int read_all(Recovery *recovery, LogReader *reader, Err *err)
     return code;
 }
 
+/* What a process left in the system's cache when it died was read back, and counts as logged: it
+ * must survive the next power loss too. All but the newest file were synced when the next was
+ * begun. */
+static int sync_newest(const LogDisk *disk, const char *directory, LogReader *reader, Err *err)
+{
+    char path[FS_PATH_MAX];
+    if (!log_reader_newest(reader))
+        return ERR_OK;
+    int code = fs_join(path, directory, log_reader_newest(reader), err);
+    if (code != ERR_OK)
+        return code;
+    int file = disk->open(disk->context, path, DISK_APPEND);
+    if (file < 0)
+        return disk_error(err, "sync", path, file);
+    int result = disk->sync(disk->context, file);
+    disk->close(disk->context, file);
+    if (result == 0)
+        result = disk->sync_dir(disk->context, directory);
+    return result < 0 ? disk_error(err, "sync", path, result) : ERR_OK;
+}
+
 static int give_sessions(Recovery *recovery, Err *err)
 {
     LogRecovered *out = recovery->out;
@@ -302,6 +323,8 @@ int log_recover(const LogDisk *disk, const char *directory, const RunId *run_id,
     }
     if (code == ERR_OK)
         code = read_all(&recovery, reader, err);
+    if (code == ERR_OK)
+        code = sync_newest(disk, directory, reader, err);
     if (code == ERR_OK)
         code = give_sessions(&recovery, err);
     log_reader_close(&reader);

@@ -1,6 +1,7 @@
 /* Reads the log once, at a start: cuts torn tails, and finds where the run stands. It begins at the
- * file that holds the wanted row, since the session table at its head stands for all before it. One
- * owner; nobody else may have the log open. */
+ * file that holds the wanted row, since the session table at its head stands for all before it.
+ * What it has read is synced afterwards: it survives a power loss, but for the suspects of an
+ * earlier process (log_writer_suspect). One owner; nobody else may have the log open. */
 #ifndef POLYAK_LEARNER_LOG_LOG_RECOVER_H
 #define POLYAK_LEARNER_LOG_LOG_RECOVER_H
 

@@ -22,6 +22,10 @@ static void note_suspects(LogWriter *writer)
 
 int log_writer_fail(LogWriter *writer, int code, const Err *err)
 {
+    /* A file that says nothing new would only take room; one that was synced may be needed for its
+     * session table, since older files may have gone. */
+    if (!writer->file_has_records && !writer->output.dir_synced)
+        writer->output.bytes = 0;
     frame_output_abandon(&writer->output);
     note_suspects(writer);
     writer->failed = true;
@@ -141,6 +145,16 @@ static int write_head(LogWriter *writer, Err *err)
     return code;
 }
 
+/* Upper bound of what stands before the records. */
+static size_t head_bytes_max(const LogWriter *writer)
+{
+    size_t num_bytes = frame_bytes(FILE_HEAD_BYTES) + frame_bytes(GAP_RECORD_BYTES);
+    size_t count = 0;
+    for (const LogSession *s = writer->sessions.longest; s; s = s->next, count++)
+        num_bytes += session_record_bytes(&s->record);
+    return num_bytes + (count / LOG_TABLE_SESSIONS_MAX + 1) * (frame_bytes(0) + 8);
+}
+
 int log_writer_begin_file(LogWriter *writer, Err *err)
 {
     int64_t silent_since_ms = writer->now_ms - writer->config.session_retention_ms;
@@ -149,18 +163,17 @@ int log_writer_begin_file(LogWriter *writer, Err *err)
     writer->file_has_records = false;
     int code = log_writer_recount(writer, err);
     if (code == ERR_OK)
-        code = log_writer_check_budget(writer, FILE_HEAD_BYTES, err);
+        code = log_writer_check_budget(writer, head_bytes_max(writer), err);
     if (code == ERR_OK)
         code = create_file(writer, err);
     if (code == ERR_OK)
         code = write_head(writer, err);
-    if (code != ERR_OK) {
-        /* A head that is there in part says nothing: the file goes. */
-        writer->output.bytes = 0;
+    if (code != ERR_OK)
         return log_writer_fail(writer, code, err);
-    }
-    if (writer->gap_pending)
+    if (writer->gap_pending) {
         writer->logged = writer->after_gap;
+        writer->file_has_records = true;
+    }
     writer->gap_pending = false;
     return ERR_OK;
 }

@@ -25,7 +25,7 @@ struct LogWriter {
     SessionRecord piece[LOG_TABLE_SESSIONS_MAX]; /* of the table, while it is written */
     FrameOutput output;
     uint32_t file_number;  /* of the next file: names rise, also where one was removed again */
-    bool file_has_records; /* behind its head */
+    bool file_has_records; /* behind its head and table */
     bool failed;
     int failed_code;
     Err failed_why;

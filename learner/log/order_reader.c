@@ -24,9 +24,10 @@ static int read_bases(OrderReader *reader, Err *err)
                        reader->num_files);
     for (uint32_t i = 0; i < reader->num_files; i++) {
         OrderHead head = {.base_number = 0};
-        int code = order_file_head(reader->disk, reader->directory, i, &reader->run_id, &head, err);
+        Err why;
+        int code = order_file_head(reader->disk, reader->directory, i, &reader->run_id, &head, &why);
         if (code != ERR_OK && code != ERR_MISSING)
-            return code;
+            return err_set(err, code, "%s", why.text);
         reader->bases[i] = code == ERR_OK ? head.base_number : 0;
     }
     return ERR_OK;

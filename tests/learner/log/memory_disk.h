@@ -2,7 +2,8 @@
  * the real one. One thread; for tests and simulators only.
  *
  * A file survives a power loss if its directory was synced after it was made, and its bytes as far
- * as the file was synced. Of the rest a random part may survive. */
+ * as the file was synced. Of the rest a random part may survive. Removing a file cannot be undone.
+ */
 #ifndef POLYAK_TESTS_LEARNER_LOG_MEMORY_DISK_H
 #define POLYAK_TESTS_LEARNER_LOG_MEMORY_DISK_H
 
@@ -57,10 +58,11 @@ uint64_t memory_disk_calls(const MemoryDisk *disk);
 uint64_t memory_disk_bytes(const MemoryDisk *disk);
 
 /* Everything not synced is gone; with `rng`, a random part of it survives, and it may end in bytes
- * that were never written. All handles are closed, and faults taken away. */
+ * that were never written. Handles are stale, and faults taken away. */
 void memory_disk_power_loss(MemoryDisk *disk, Rng *rng);
 
-/* All handles are closed, nothing is lost: the process died. */
+/* The process died: its handles are stale, and nothing is lost. Its writers and readers may still
+ * be destroyed. */
 void memory_disk_process_death(MemoryDisk *disk);
 
 /* A file's bytes, for tests that read or damage them: NULL when it is not there. */
