@@ -269,6 +269,7 @@ static int open_actor(Actor *actor, void *zmq_context, const Config *config, Err
                    .spec = *actor->spec,
                    .num_envs = (uint32_t)actor->num_envs};
     connection_name(config, hello.name);
+    downlink_use_keys(&actor->downlink, &actor->connection.dealer.keys);
     return connection_open(&actor->connection, zmq_context, config, &hello, &actor->outbox,
                            WIRE_SMALL_BYTES_MAX, err);
 }

@@ -42,6 +42,8 @@ int connection_open(Connection *connection, void *zmq_context, const Config *con
     if (code == 0)
         code =
             dealer_init(&connection->dealer, zmq_context, config->connect, message_bytes_max, err);
+    if (code == 0)
+        code = dealer_use_keys(&connection->dealer, config->key, config->learner_key, err);
     if (code != 0)
         return code;
     int64_t now_ms = clock_ms();
@@ -129,9 +131,10 @@ static void say_words(Connection *connection, int64_t now_ms)
     connection->next_word_ms = now_ms + WORD_EVERY_MS;
     const char *where =
         connection->dealer.endpoint[0] ? connection->dealer.endpoint : connection->dealer.connect;
+    const char *trouble = dealer_trouble(&connection->dealer);
+    const char *why = uplink->refusal[0] ? uplink->refusal : trouble ? trouble : "";
     log_info("waiting for the learner at %s, %.0f s so far%s%s", where,
-             (double)(now_ms - uplink->lost_ms) / 1000.0, uplink->refusal[0] ? ": " : "",
-             uplink->refusal);
+             (double)(now_ms - uplink->lost_ms) / 1000.0, why[0] ? ": " : "", why);
 }
 
 int connection_drive(Connection *connection, int64_t now_ms, Err *err)

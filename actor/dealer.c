@@ -68,19 +68,40 @@ int dealer_init(Dealer *dealer, void *zmq_context, const char *connect, size_t m
     return dealer->arena ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
 }
 
+int dealer_use_keys(Dealer *dealer, const char *key, const char *learner_key, Err *err)
+{
+    dealer->heard = true; /* the first key is the first one to try */
+    return dialing_read_keys(key, learner_key, &dealer->keys, err);
+}
+
+static void close_socket(Dealer *dealer)
+{
+    if (!dealer->socket)
+        return;
+    dialing_unwatch(dealer->socket, &dealer->monitor);
+    zmq_close(dealer->socket);
+    dealer->socket = NULL;
+}
+
+const char *dealer_trouble(Dealer *dealer)
+{
+    const char *trouble = dialing_trouble(dealer->monitor, dealer->keys.used);
+    if (trouble)
+        dealer->trouble = trouble;
+    return dealer->trouble;
+}
+
 void dealer_destroy(Dealer *dealer)
 {
-    if (dealer->socket)
-        zmq_close(dealer->socket);
-    dealer->socket = NULL;
+    close_socket(dealer);
+    dialing_forget_keys(&dealer->keys);
     wire_arena_destroy(&dealer->arena);
 }
 
 int dealer_open(Dealer *dealer, Err *err)
 {
-    if (dealer->socket)
-        zmq_close(dealer->socket);
-    dealer->socket = NULL;
+    dealer_trouble(dealer); /* its last words */
+    close_socket(dealer);
     int code = find_endpoint(dealer, err);
     if (code == 0)
         code = check_port(dealer->endpoint, err);
@@ -89,12 +110,14 @@ int dealer_open(Dealer *dealer, Err *err)
     void *socket = zmq_socket(dealer->zmq_context, ZMQ_DEALER);
     if (!socket)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
-    dialing_prepare(socket, QUEUE_MESSAGES);
+    dialing_turn_keys(&dealer->keys, dealer->heard);
+    dealer->heard = false;
+    dialing_prepare(socket, QUEUE_MESSAGES, dealer->message_bytes_max, &dealer->keys);
     dialing_set(socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
-    const int64_t bytes_max = (int64_t)dealer->message_bytes_max;
-    zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    dealer->monitor = dialing_watch(dealer->zmq_context, socket);
     if (zmq_connect(socket, dealer->endpoint) != 0) {
         int reason = zmq_errno();
+        dialing_unwatch(socket, &dealer->monitor);
         zmq_close(socket);
         return err_set(err, reason == ENOMEM ? ERR_NOMEM : ERR_USAGE,
                        "--connect %s cannot be dialled (%s): write tcp://HOST:PORT or ipc://PATH",
@@ -133,6 +156,8 @@ int dealer_receive(Dealer *dealer, Message *message, Err *err)
     zmq_msg_init(&frame);
     int code = ERR_MISSING;
     if (zmq_msg_recv(&frame, dealer->socket, ZMQ_DONTWAIT) >= 0) {
+        dealer->heard = true;
+        dealer->trouble = NULL;
         static const WireLimits no_segments = {0, 0, 0};
         code = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame), &no_segments, dealer->arena,
                            message, err);

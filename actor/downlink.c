@@ -12,11 +12,13 @@ enum {
     ARENA_BYTES = 1 << 20, /* at first: see unpack() */
     FRAMES_IN_PIPE = 2,
     CHASE_MS_MIN = 200,
+    PATIENCE_MS = 5000, /* doubled each time that it was in vain: a frame may take long */
+    PATIENCE_MAX_MS = 60000,
 };
 
 int downlink_init(Downlink *downlink, void *zmq_context, const Spec *spec, Err *err)
 {
-    *downlink = (Downlink){.zmq_context = zmq_context, .spec = spec};
+    *downlink = (Downlink){.zmq_context = zmq_context, .spec = spec, .patience_ms = PATIENCE_MS};
     downlink->arena = wire_arena_new(ARENA_BYTES);
     return downlink->arena ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
 }
@@ -27,6 +29,11 @@ void downlink_destroy(Downlink *downlink)
         zmq_close(downlink->socket);
     downlink->socket = NULL;
     wire_arena_destroy(&downlink->arena);
+}
+
+void downlink_use_keys(Downlink *downlink, const DialKeys *keys)
+{
+    downlink->keys = keys;
 }
 
 static int find_endpoint(const Welcome *welcome, const char *dialled,
@@ -45,34 +52,40 @@ static int find_endpoint(const Welcome *welcome, const char *dialled,
     return bytes <= WIRE_ENDPOINT_MAX ? ERR_OK : err_set(err, ERR_USAGE, "--connect is too long");
 }
 
-int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialled,
-                  const Session *session, Err *err)
+/* A new socket for the endpoint and topic that are known. Also where nothing changed: a connection
+ * that lost packets to a partition stays silent for as long again, since TCP doubles the time
+ * between its attempts. */
+static int dial(Downlink *downlink, Err *err)
 {
-    char endpoint[WIRE_ENDPOINT_MAX + 1];
-    uint8_t topic[WIRE_TOPIC_MAX] = {'J'};
-    memcpy(topic + 1, session->id, sizeof session->id);
-    int code = find_endpoint(welcome, dialled, endpoint, err);
-    if (code != 0)
-        return code;
     downlink->behind_ms = 0;
-    /* Also where nothing changed: a connection that lost packets to a partition stays silent for as
-     * long again, since TCP doubles the time between its attempts. */
+    downlink->silent_ms = 0;
     if (downlink->socket)
         zmq_close(downlink->socket);
     downlink->socket = zmq_socket(downlink->zmq_context, ZMQ_SUB);
     if (!downlink->socket)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
-    dialing_prepare(downlink->socket, FRAMES_IN_PIPE);
-    const int64_t bytes_max = WIRE_POLICY_BYTES_MAX;
-    zmq_setsockopt(downlink->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    dialing_prepare(downlink->socket, FRAMES_IN_PIPE, WIRE_POLICY_BYTES_MAX, downlink->keys);
     zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, "W", 1);
-    zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, topic, sizeof topic);
-    memcpy(downlink->endpoint, endpoint, sizeof endpoint);
-    memcpy(downlink->join_topic, topic, sizeof topic);
-    if (zmq_connect(downlink->socket, endpoint) != 0)
-        return err_set(err, ERR_NET, "the weights at %s cannot be dialled: %s", endpoint,
+    zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, downlink->join_topic,
+                   sizeof downlink->join_topic);
+    if (zmq_connect(downlink->socket, downlink->endpoint) != 0)
+        return err_set(err, ERR_NET, "the weights at %s cannot be dialled: %s", downlink->endpoint,
                        zmq_strerror(zmq_errno()));
     return ERR_OK;
+}
+
+int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialled,
+                  const Session *session, Err *err)
+{
+    char endpoint[WIRE_ENDPOINT_MAX + 1];
+    int code = find_endpoint(welcome, dialled, endpoint, err);
+    if (code != 0)
+        return code;
+    memcpy(downlink->endpoint, endpoint, sizeof endpoint);
+    downlink->join_topic[0] = 'J';
+    memcpy(downlink->join_topic + 1, session->id, sizeof session->id);
+    downlink->patience_ms = PATIENCE_MS;
+    return dial(downlink, err);
 }
 
 /* Decodes a frame; the arena grows to the size of the policy once. */
@@ -108,6 +121,10 @@ void downlink_poll(Downlink *downlink, Policy *policy, int64_t now_ms)
         any = true;
     }
     zmq_msg_close(&next);
+    if (any) {
+        downlink->silent_ms = now_ms;
+        downlink->patience_ms = PATIENCE_MS;
+    }
     Weights weights;
     Err err;
     if (any && unpack(downlink, &newest, &weights, &err) != 0) {
@@ -123,9 +140,27 @@ void downlink_poll(Downlink *downlink, Policy *policy, int64_t now_ms)
     zmq_msg_close(&newest);
 }
 
+/* Whether nothing has come for so long that another connection is worth a try. */
+static bool is_silent(Downlink *downlink, int64_t now_ms)
+{
+    if (downlink->silent_ms == 0)
+        downlink->silent_ms = now_ms;
+    if (now_ms - downlink->silent_ms < downlink->patience_ms)
+        return false;
+    downlink->patience_ms *= 2;
+    if (downlink->patience_ms > PATIENCE_MAX_MS)
+        downlink->patience_ms = PATIENCE_MAX_MS;
+    return true;
+}
+
 void downlink_chase(Downlink *downlink, const Policy *policy, Version newest,
                     uint32_t publish_interval_ms, int64_t now_ms)
 {
+    if (downlink->socket && newest.epoch != 0 && is_silent(downlink, now_ms)) {
+        Err err;
+        if (dial(downlink, &err) != 0)
+            log_warn("%s", err.text);
+    }
     if (!downlink->socket || !version_is_newer(newest, policy->version)) {
         downlink->behind_ms = 0;
         return;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "actor/dialing.h"
 #include "actor/policy.h"
 #include "common/err.h"
 #include "proto/wire.h"
@@ -18,13 +19,19 @@ typedef struct Downlink {
     const Spec *spec;
     char endpoint[WIRE_ENDPOINT_MAX + 1];
     uint8_t join_topic[WIRE_TOPIC_MAX];
-    int64_t behind_ms;   /* since when the policy is older than the newest; 0: it is not */
-    int64_t received_ms; /* when the newest weights came, or came again; 0: never */
+    int64_t behind_ms;    /* since when the policy is older than the newest; 0: it is not */
+    const DialKeys *keys; /* NULL: none */
+    int64_t silent_ms;    /* since when nothing came, or since it was dialled; 0: not known yet */
+    int64_t patience_ms;  /* then it is dialled again */
+    int64_t received_ms;  /* when the newest weights came, or came again; 0: never */
 } Downlink;
 
 /* `spec` is borrowed. ERR_NOMEM. */
 int downlink_init(Downlink *downlink, void *zmq_context, const Spec *spec, Err *err);
 void downlink_destroy(Downlink *downlink);
+
+/* `keys` are those of the uplink, and borrowed: the learner's key that works there works here. */
+void downlink_use_keys(Downlink *downlink, const DialKeys *keys);
 
 /* Subscribes where a Welcome says, with a new socket; `dialled` is the endpoint of the uplink.
  * ERR_NET, ERR_USAGE. */
@@ -35,7 +42,8 @@ int downlink_open(Downlink *downlink, const Welcome *welcome, const char *dialle
 void downlink_poll(Downlink *downlink, Policy *policy, int64_t now_ms);
 
 /* Asks for the newest weights again when the policy has been behind for longer than the publishing
- * interval. */
+ * interval; dials again when nothing at all has come for seconds, though the learner sends what it
+ * has every second: libzmq gives up a connection that was refused once. */
 void downlink_chase(Downlink *downlink, const Policy *policy, Version newest,
                     uint32_t publish_interval_ms, int64_t now_ms);
 

@@ -11,6 +11,7 @@
 
 enum {
     OTHER_ARENA_BYTES = 64 << 10,
+    QUEUE_MESSAGES = 16,
     REQUEST_BYTES_MAX = 1024, /* a Hello without environment */
     FRAMES_PER_ADVANCE = 64,
 };
@@ -20,10 +21,15 @@ struct Observer {
     char name[WIRE_NAME_MAX + 1];
     Session session;
     void *context;
-    void *socket;            /* NULL: to be dialled */
-    bool said_hello;         /* on this socket */
-    bool asked;              /* a request is due */
-    int64_t heard_ms;        /* last, or when it was dialled */
+    void *socket;     /* NULL: to be dialled */
+    bool said_hello;  /* on this socket */
+    bool asked;       /* a request is due */
+    bool unanswered;  /* a request was made, on this connection or an earlier one */
+    int64_t heard_ms; /* last, or when it was dialled */
+    bool heard;       /* on this socket: the learner's key is the right one */
+    DialKeys keys;
+    void *monitor;           /* of the socket's handshakes */
+    const char *trouble;     /* why no handshake is finished; NULL: not known, or it is */
     WireArena *status_arena; /* so that what comes after a status does not overwrite it */
     WireArena *other_arena;
     RunStatus status;
@@ -32,42 +38,47 @@ struct Observer {
 /* --- Connection --------------------------------------------------------------------------------
  */
 
-static int set_option(void *socket, int option, int value)
+static void close_socket(Observer *self)
 {
-    return zmq_setsockopt(socket, option, &value, sizeof value);
+    if (!self->socket)
+        return;
+    dialing_unwatch(self->socket, &self->monitor);
+    zmq_close(self->socket);
+    self->socket = NULL;
 }
 
-static int set_options(void *socket)
+const char *observer_trouble(Observer *self)
 {
-    int64_t frame_bytes_max = WIRE_STATUS_BYTES_MAX;
-    int failed = set_option(socket, ZMQ_LINGER, 0);
-    failed |= set_option(socket, ZMQ_SNDHWM, 16);
-    failed |= set_option(socket, ZMQ_RCVHWM, 16);
-    failed |= set_option(socket, ZMQ_CONNECT_TIMEOUT, 2000);
-    failed |= set_option(socket, ZMQ_RECONNECT_IVL, 100);
-    failed |= set_option(socket, ZMQ_RECONNECT_IVL_MAX, 2000);
-    failed |= set_option(socket, ZMQ_HANDSHAKE_IVL, 2000);
-    failed |= zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &frame_bytes_max, sizeof frame_bytes_max);
-    return failed;
+    const char *trouble = dialing_trouble(self->monitor, self->keys.used);
+    if (trouble)
+        self->trouble = trouble;
+    return self->trouble;
 }
 
 /* A new socket for every connection: a reused one could deliver old requests before the Hello. */
 static int dial(Observer *self, int64_t now_ms, Err *err)
 {
-    if (self->socket)
-        zmq_close(self->socket);
+    observer_trouble(self); /* the last words of the connection before */
+    close_socket(self);
     self->said_hello = false;
+    self->asked = self->unanswered;
     self->heard_ms = now_ms;
     self->socket = zmq_socket(self->context, ZMQ_DEALER);
-    if (!self->socket || set_options(self->socket) != 0)
+    if (!self->socket)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
+    dialing_turn_keys(&self->keys, self->heard);
+    self->heard = false;
+    dialing_prepare(self->socket, QUEUE_MESSAGES, WIRE_STATUS_BYTES_MAX, &self->keys);
+    dialing_set(self->socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
+    self->monitor = dialing_watch(self->context, self->socket);
     if (zmq_connect(self->socket, self->endpoint) != 0)
         return err_set(err, ERR_USAGE, "\"%s\" is no endpoint such as tcp://host:5555: %s",
                        self->endpoint, zmq_strerror(zmq_errno()));
     return 0;
 }
 
-int observer_new(const char *endpoint, const char *name, Observer **observer, Err *err)
+int observer_new(const char *endpoint, const char *name, const DialKeys *keys, Observer **observer,
+                 Err *err)
 {
     Observer *self = calloc(1, sizeof *self);
     *observer = self;
@@ -75,6 +86,9 @@ int observer_new(const char *endpoint, const char *name, Observer **observer, Er
         return err_set(err, ERR_NOMEM, "not enough memory for an observer");
     snprintf(self->endpoint, sizeof self->endpoint, "%s", endpoint);
     snprintf(self->name, sizeof self->name, "%s", name);
+    self->heard = true; /* the first key is the first one to try */
+    if (keys)
+        self->keys = *keys;
     self->status_arena = wire_arena_new(WIRE_STATUS_BYTES_MAX);
     self->other_arena = wire_arena_new(OTHER_ARENA_BYTES);
     self->context = zmq_ctx_new();
@@ -97,8 +111,8 @@ void observer_destroy(Observer **observer)
     if (!self)
         return;
     *observer = NULL;
-    if (self->socket)
-        zmq_close(self->socket);
+    close_socket(self);
+    dialing_forget_keys(&self->keys);
     if (self->context)
         zmq_ctx_term(self->context);
     wire_arena_destroy(&self->status_arena);
@@ -168,9 +182,12 @@ static int handle_frame(Observer *self, const uint8_t *frame, size_t frame_bytes
         return err_set(err, code, "what %s sends is not understood: %s", self->endpoint,
                        reason.text);
     self->heard_ms = now_ms;
+    self->heard = true;
+    self->trouble = NULL;
     if (message.kind == MESSAGE_REJECT)
         return handle_reject(self, &message.reject, now_ms, err);
     if (message.kind == MESSAGE_STATUS) {
+        self->unanswered = false;
         self->status = message.status;
         *status = &self->status;
     }
@@ -197,6 +214,7 @@ static int receive(Observer *self, int64_t now_ms, const RunStatus **status, Err
 void observer_ask(Observer *observer)
 {
     observer->asked = true;
+    observer->unanswered = true;
 }
 
 int observer_advance(Observer *observer, int64_t now_ms, const RunStatus **status, Err *err)

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "actor/dialing.h"
 #include "common/err.h"
 #include "common/run_status.h"
 
@@ -16,8 +17,13 @@ enum { OBSERVER_SILENCE_MS = 3000 };
 
 typedef struct Observer Observer;
 
-/* `name` is what the learner calls it. ERR_USAGE when the endpoint is none, ERR_NET, ERR_NOMEM. */
-int observer_new(const char *endpoint, const char *name, Observer **observer, Err *err);
+/* Why the learner does not let us in, as far as the handshake tells; NULL where it does not. */
+const char *observer_trouble(Observer *observer);
+
+/* `name` is what the learner calls it; `keys` are copied, NULL: none. ERR_USAGE when the endpoint
+ * is none, ERR_NET, ERR_NOMEM. */
+int observer_new(const char *endpoint, const char *name, const DialKeys *keys, Observer **observer,
+                 Err *err);
 void observer_destroy(Observer **observer);
 
 /* The descriptor to poll for readability; another one after a reconnection. */

@@ -127,6 +127,13 @@ static int resolve_endpoint(const char *connect, char *endpoint, size_t endpoint
     return 0;
 }
 
+static int give_up(Observer *observer, const char *endpoint, Err *err)
+{
+    const char *trouble = observer_trouble(observer);
+    return err_set(err, ERR_NET, "no learner answers at %s within %d s%s%s", endpoint,
+                   ANSWER_MS / 1000, trouble ? ": " : "", trouble ? trouble : "");
+}
+
 /* Waits for a status until the deadline. */
 static int await_status(Observer *observer, const char *endpoint, const RunStatus **status,
                         Err *err)
@@ -138,8 +145,7 @@ static int await_status(Observer *observer, const char *endpoint, const RunStatu
         if (code || *status)
             return code;
         if (clock_ms() >= deadline_ms)
-            return err_set(err, ERR_NET, "no learner answers at %s within %d s", endpoint,
-                           ANSWER_MS / 1000);
+            return give_up(observer, endpoint, err);
         struct pollfd readable = {.fd = observer_fd(observer), .events = POLLIN};
         poll(&readable, 1, POLL_MS);
     }
@@ -152,7 +158,11 @@ static int show_status(const Config *config, Err *err)
     if (code)
         return code;
     Observer *observer = NULL;
-    code = observer_new(endpoint, "polyak status", &observer, err);
+    DialKeys keys;
+    code = dialing_read_keys(config->key, config->learner_key, &keys, err);
+    if (!code)
+        code = observer_new(endpoint, "polyak status", &keys, &observer, err);
+    dialing_forget_keys(&keys);
     if (code)
         return code;
     const RunStatus *status = NULL;

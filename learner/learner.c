@@ -41,7 +41,8 @@ static void on_uplink(void *context)
         if (link == 0)
             continue;
         if (code == 0)
-            fleet_receive(learner->fleet, link, NULL, &message, clock_ms());
+            fleet_receive(learner->fleet, link, router_identity(learner->router), &message,
+                          clock_ms());
         else
             fleet_receive_garbage(learner->fleet, link, code, err.text);
     }
@@ -54,6 +55,20 @@ static void on_subscription(void *context)
 {
     Learner *learner = context;
     publisher_receive(learner->publisher);
+}
+
+static void on_revoked(void *context, const char *key)
+{
+    Learner *learner = context;
+    fleet_revoke_key(learner->fleet, key);
+    publisher_drop_all(learner->publisher);
+}
+
+static void count_peers(void *context, const char *key, uint32_t *peers, uint32_t *peers_of_key)
+{
+    const Learner *learner = context;
+    *peers = fleet_num_peers(learner->fleet);
+    *peers_of_key = fleet_num_peers_of_key(learner->fleet, key);
 }
 
 static void on_trainer(uv_async_t *handle)
@@ -159,6 +174,8 @@ static int make_fleet(Learner *learner, Err *err)
         return err_set(err, ERR_NOMEM, "out of memory for %lld peers",
                        (long long)config->peers_max);
     fleet_set_status_fill(learner->fleet, fill_status, learner);
+    TrustSink trust_sink = {learner, on_revoked, count_peers};
+    trust_set_sink(learner->trust, &trust_sink);
     return ERR_OK;
 }
 
@@ -232,10 +249,6 @@ static int run_loop(Learner *learner, Err *err)
         if (code != 0)
             return code;
     }
-    if (endpoints_are_public(router_endpoint(learner->router)) && learner->config->insecure)
-        log_warn("%s can be reached from other machines, and connections are neither encrypted nor "
-                 "authenticated: use it inside a network that you trust",
-                 router_endpoint(learner->router));
     log_info("listening on %s, run directory %s", router_endpoint(learner->router),
              learner->dir.path);
     uv_run(&learner->loop, UV_RUN_DEFAULT);

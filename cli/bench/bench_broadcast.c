@@ -214,7 +214,7 @@ static int publish_to(const Config *config, const Broadcast *broadcast, const fl
     void *context = zmq_ctx_new();
     if (!context)
         return err_set(err, ERR_NOMEM, "not enough memory for the publisher");
-    int code = publisher_new(context, "tcp://127.0.0.1:*", &publisher, err);
+    int code = publisher_new(context, "tcp://127.0.0.1:*", NULL, &publisher, err);
     if (!code)
         code = bench_peers_go(peers, publisher_socket(publisher), err);
     if (!code)

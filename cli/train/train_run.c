@@ -211,7 +211,7 @@ static void begin(TrainRun *run, const Launch *launch)
     int code = start_children(run, launch, &run->err);
     /* The sockets come after the forks. */
     if (!code)
-        code = observer_new(launch->endpoint, "polyak train", &run->observer, &run->err);
+        code = observer_new(launch->endpoint, "polyak train", NULL, &run->observer, &run->err);
     if (code) {
         run->code = code;
         children_stop(run->children);

@@ -6,6 +6,7 @@
 
 #include <zmq.h>
 
+#include "common/log.h"
 #include "proto/wire.h"
 
 enum {
@@ -14,6 +15,8 @@ enum {
     FRAMES_IN_PIPE = 2,
     /* A subscription has 18 bytes, but libzmq counts the frames of its handshake too. */
     INCOMING_BYTES_MAX = 1024,
+    DROP_EVERY_MS = 2000,
+    BIND_ALARM_MS = 1000, /* a port that is not free again after this is worth a line */
 };
 
 struct Publisher {
@@ -21,18 +24,19 @@ struct Publisher {
     uint8_t *frame; /* topic "W", then the newest policy */
     size_t frame_bytes;
     int64_t sent_ms;
+    Trust *trust; /* NULL: none */
+    char endpoint[WIRE_ENDPOINT_MAX + 1];
+    bool drop_wanted;
+    bool unbound; /* all are thrown out, and nobody can come in */
+    int64_t dropped_ms;
+    int64_t complain_ms; /* when it is said that the endpoint cannot be bound */
 };
 
-int publisher_new(void *zmq_context, const char *endpoint, Publisher **publisher_pointer, Err *err)
+static int open_socket(Publisher *publisher, void *zmq_context, Err *err)
 {
-    Publisher *publisher = calloc(1, sizeof *publisher);
-    if (!publisher)
-        return err_set(err, ERR_NOMEM, "out of memory");
     publisher->socket = zmq_socket(zmq_context, ZMQ_XPUB);
-    if (!publisher->socket) {
-        free(publisher);
+    if (!publisher->socket)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
-    }
     const int verbose = 1;
     const int linger_ms = 0;
     const int frames = FRAMES_IN_PIPE;
@@ -43,13 +47,29 @@ int publisher_new(void *zmq_context, const char *endpoint, Publisher **publisher
     zmq_setsockopt(publisher->socket, ZMQ_SNDHWM, &frames, sizeof frames);
     zmq_setsockopt(publisher->socket, ZMQ_MAXMSGSIZE, &message_bytes_max, sizeof message_bytes_max);
     zmq_setsockopt(publisher->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
-    if (zmq_bind(publisher->socket, endpoint) != 0) {
-        int code = zmq_errno() == EADDRINUSE ? ERR_BUSY : ERR_NET;
+    return publisher->trust ? trust_secure(publisher->trust, publisher->socket, TRUST_WEIGHTS, err)
+                            : ERR_OK;
+}
+
+int publisher_new(void *zmq_context, const char *endpoint, Trust *trust,
+                  Publisher **publisher_pointer, Err *err)
+{
+    Publisher *publisher = calloc(1, sizeof *publisher);
+    if (!publisher)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    publisher->trust = trust;
+    int code = open_socket(publisher, zmq_context, err);
+    if (code == ERR_OK && zmq_bind(publisher->socket, endpoint) != 0) {
+        code = zmq_errno() == EADDRINUSE ? ERR_BUSY : ERR_NET;
         err_set(err, code, "cannot bind the weights to %s: %s", endpoint,
                 zmq_strerror(zmq_errno()));
+    }
+    if (code != ERR_OK) {
         publisher_destroy(&publisher);
         return code;
     }
+    size_t bytes = sizeof publisher->endpoint;
+    zmq_getsockopt(publisher->socket, ZMQ_LAST_ENDPOINT, publisher->endpoint, &bytes);
     *publisher_pointer = publisher;
     return ERR_OK;
 }
@@ -58,7 +78,8 @@ void publisher_destroy(Publisher **publisher)
 {
     if (!*publisher)
         return;
-    zmq_close((*publisher)->socket);
+    if ((*publisher)->socket)
+        zmq_close((*publisher)->socket);
     free((*publisher)->frame);
     free(*publisher);
     *publisher = NULL;
@@ -115,8 +136,42 @@ void publisher_receive(Publisher *publisher)
     }
 }
 
+void publisher_drop_all(Publisher *publisher)
+{
+    publisher->drop_wanted = true;
+}
+
+/* Ending the listener ends all connections that came through it. It is bound again by a later call:
+ * libzmq's thread closes the old one, and would take a new ipc path away with it. */
+static void drop_when_due(Publisher *publisher, int64_t now_ms)
+{
+    if (publisher->unbound) {
+        publisher->unbound = zmq_bind(publisher->socket, publisher->endpoint) != 0;
+        if (publisher->unbound && now_ms >= publisher->complain_ms) {
+            publisher->complain_ms = now_ms + 10 * BIND_ALARM_MS;
+            log_error("the weights cannot be bound to %s again: %s; no actor has new weights",
+                      publisher->endpoint, zmq_strerror(zmq_errno()));
+        }
+        return;
+    }
+    if (!publisher->drop_wanted || now_ms - publisher->dropped_ms < DROP_EVERY_MS)
+        return;
+    publisher->drop_wanted = false;
+    publisher->dropped_ms = now_ms;
+    publisher->complain_ms = now_ms + BIND_ALARM_MS;
+    publisher->unbound = zmq_unbind(publisher->socket, publisher->endpoint) == 0;
+    if (!publisher->unbound) {
+        log_error("the weights cannot be closed: %s; a key that was revoked may still get them",
+                  zmq_strerror(zmq_errno()));
+        publisher->drop_wanted = true;
+    } else if (publisher->trust) {
+        trust_forget(publisher->trust, TRUST_WEIGHTS);
+    }
+}
+
 void publisher_tick(Publisher *publisher, int64_t now_ms)
 {
+    drop_when_due(publisher, now_ms);
     if (!publisher->frame || now_ms - publisher->sent_ms < RESEND_MS)
         return;
     publisher->sent_ms = now_ms;

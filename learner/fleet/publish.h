@@ -9,11 +9,14 @@
 #include "common/err.h"
 #include "common/mlp.h"
 #include "common/version.h"
+#include "learner/fleet/trust.h"
 
 typedef struct Publisher Publisher;
 
-/* Binds `endpoint`. ERR_BUSY when it is in use, ERR_NET otherwise. */
-int publisher_new(void *zmq_context, const char *endpoint, Publisher **publisher, Err *err);
+/* Binds `endpoint`. `trust` is borrowed; NULL: no keys, and nothing is counted. ERR_BUSY when it is
+ * in use, ERR_NET otherwise. */
+int publisher_new(void *zmq_context, const char *endpoint, Trust *trust, Publisher **publisher,
+                  Err *err);
 void publisher_destroy(Publisher **publisher);
 
 void *publisher_socket(Publisher *publisher);
@@ -25,7 +28,12 @@ int publisher_send(Publisher *publisher, const Mlp *mlp, const float *params, Ve
 /* Answers joins; to be called when the socket is readable. */
 void publisher_receive(Publisher *publisher);
 
-/* Sends the newest policy again when it is a second old, for those that missed it. */
+/* Throws all subscribers out: libzmq cannot throw out one. Those that may come in are back within a
+ * second or two, by themselves. Done by the next ticks, and not more often than every 2 s. */
+void publisher_drop_all(Publisher *publisher);
+
+/* Sends the newest policy again when it is a second old, for those that missed it; does what
+ * publisher_drop_all() asked for. To be called every 100 ms or so. */
 void publisher_tick(Publisher *publisher, int64_t now_ms);
 
 /* The interval between two policies that keeps the fleet's traffic within bytes_per_s_max. */

@@ -12,11 +12,14 @@
 enum {
     ROUTING_ID_BYTES = 5, /* of ids that libzmq gives: a zero byte, and the number */
     QUEUE_MESSAGES = 512, /* per peer; credit keeps an honest one far below */
+    CURVE_BYTES = 64,     /* what encryption adds to a message, and some more */
 };
 
 struct Router {
     void *socket;
     WireArena *arena;
+    Trust *trust; /* NULL: none */
+    PeerIdentity identity;
     char endpoint[WIRE_ENDPOINT_MAX + 1];
 };
 
@@ -39,7 +42,28 @@ static int bind_error(const char *endpoint, Err *err)
     }
 }
 
-int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max,
+static int open_socket(Router *router, void *zmq_context, size_t message_bytes_max, Err *err)
+{
+    router->socket = zmq_socket(zmq_context, ZMQ_ROUTER);
+    /* protobuf-c's structs and the columns, which the arena holds beside each other. */
+    router->arena = wire_arena_new(message_bytes_max * 2 + 65536);
+    if (!router->socket || !router->arena)
+        return err_set(err, ERR_NOMEM, "out of memory for the uplink");
+    const int yes = 1;
+    const int linger_ms = 1000; /* for the last Bye */
+    const int queue = QUEUE_MESSAGES;
+    const int handshake_ms = 2000;
+    const int64_t bytes_max = (int64_t)message_bytes_max + CURVE_BYTES;
+    zmq_setsockopt(router->socket, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes);
+    zmq_setsockopt(router->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_setsockopt(router->socket, ZMQ_SNDHWM, &queue, sizeof queue);
+    zmq_setsockopt(router->socket, ZMQ_RCVHWM, &queue, sizeof queue);
+    zmq_setsockopt(router->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    zmq_setsockopt(router->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
+    return router->trust ? trust_secure(router->trust, router->socket, TRUST_UPLINK, err) : ERR_OK;
+}
+
+int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max, Trust *trust,
                Router **router_pointer, Err *err)
 {
     int code = endpoints_check(endpoint, err);
@@ -48,26 +72,11 @@ int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max
     Router *router = calloc(1, sizeof *router);
     if (!router)
         return err_set(err, ERR_NOMEM, "out of memory");
-    router->socket = zmq_socket(zmq_context, ZMQ_ROUTER);
-    /* protobuf-c's structs and the columns, which the arena holds beside each other. */
-    router->arena = wire_arena_new(message_bytes_max * 2 + 65536);
-    if (!router->socket || !router->arena) {
-        router_destroy(&router);
-        return err_set(err, ERR_NOMEM, "out of memory for the uplink");
-    }
-    const int yes = 1;
-    const int linger_ms = 1000; /* for the last Bye */
-    const int queue = QUEUE_MESSAGES;
-    const int handshake_ms = 2000;
-    const int64_t bytes_max = (int64_t)message_bytes_max;
-    zmq_setsockopt(router->socket, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes);
-    zmq_setsockopt(router->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    zmq_setsockopt(router->socket, ZMQ_SNDHWM, &queue, sizeof queue);
-    zmq_setsockopt(router->socket, ZMQ_RCVHWM, &queue, sizeof queue);
-    zmq_setsockopt(router->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
-    zmq_setsockopt(router->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
-    if (zmq_bind(router->socket, endpoint) != 0) {
+    router->trust = trust;
+    code = open_socket(router, zmq_context, message_bytes_max, err);
+    if (code == ERR_OK && zmq_bind(router->socket, endpoint) != 0)
         code = bind_error(endpoint, err);
+    if (code != ERR_OK) {
         router_destroy(&router);
         return code;
     }
@@ -118,11 +127,26 @@ static void drop_parts(void *socket, zmq_msg_t *last)
     }
 }
 
+/* Asks who sent a frame, where it matters: libzmq looks such a property up by its text. */
+static void identify(Router *router, zmq_msg_t *frame)
+{
+    const char *user_id = zmq_msg_gets(frame, "User-Id");
+    const char *address = zmq_msg_gets(frame, "Peer-Address");
+    bool ipc = strncmp(router->endpoint, "ipc://", 6) == 0;
+    trust_identify(router->trust, user_id, ipc ? NULL : address ? address : "", &router->identity);
+}
+
+const PeerIdentity *router_identity(const Router *router)
+{
+    return &router->identity;
+}
+
 int router_receive(Router *router, const WireLimits *limits, uint32_t *link, Message *message,
                    Err *err)
 {
     zmq_msg_t frame;
     *link = 0;
+    router->identity = (PeerIdentity){.local = false};
     zmq_msg_init(&frame);
     if (zmq_msg_recv(&frame, router->socket, ZMQ_DONTWAIT) < 0) {
         zmq_msg_close(&frame);
@@ -136,6 +160,8 @@ int router_receive(Router *router, const WireLimits *limits, uint32_t *link, Mes
         if (zmq_msg_recv(&frame, router->socket, ZMQ_DONTWAIT) >= 0 && !zmq_msg_more(&frame))
             code = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame), limits, router->arena,
                                message, err);
+        if (code != ERR_OK || message->kind == MESSAGE_HELLO)
+            identify(router, &frame);
         drop_parts(router->socket, &frame);
     }
     zmq_msg_close(&frame);

@@ -8,14 +8,16 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "learner/fleet/identity.h"
+#include "learner/fleet/trust.h"
 #include "proto/wire.h"
 
 typedef struct Router Router;
 
-/* Binds `endpoint` for messages of at most message_bytes_max. ERR_BUSY (in use), ERR_USAGE (no
- * endpoint), ERR_NET. */
-int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max, Router **router,
-               Err *err);
+/* Binds `endpoint` for messages of at most message_bytes_max. `trust` is borrowed; NULL: no keys,
+ * and nothing is counted. ERR_BUSY (in use), ERR_USAGE (no endpoint), ERR_NET. */
+int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max, Trust *trust,
+               Router **router, Err *err);
 void router_destroy(Router **router);
 
 void *router_socket(Router *router);
@@ -24,6 +26,10 @@ void *router_socket(Router *router);
  * *link set (0 where the sender is not served). */
 int router_receive(Router *router, const WireLimits *limits, uint32_t *link, Message *message,
                    Err *err);
+
+/* Who sent the message that router_receive() gave last, where that was a Hello or could not be
+ * read; nobody with any role otherwise. */
+const PeerIdentity *router_identity(const Router *router);
 
 /* ERR_MISSING when the link is gone, ERR_FULL when the message did not fit into the link's queue
  * and was dropped: most of what the learner says is said again by the next message. */

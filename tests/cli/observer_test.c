@@ -45,7 +45,7 @@ static int setup(void **state)
     if (zmq_bind(learner.router, "tcp://127.0.0.1:*") != 0)
         return -1;
     zmq_getsockopt(learner.router, ZMQ_LAST_ENDPOINT, learner.endpoint, &endpoint_bytes);
-    return observer_new(learner.endpoint, "test", &observer, &err);
+    return observer_new(learner.endpoint, "test", NULL, &observer, &err);
 }
 
 static int teardown(void **state)
@@ -278,7 +278,7 @@ static void test_what_is_no_endpoint_is_refused(void **state)
     (void)state;
     Observer *other = NULL;
     Err err = {""};
-    assert_int_equal(observer_new("learner:5555", "test", &other, &err), ERR_USAGE);
+    assert_int_equal(observer_new("learner:5555", "test", NULL, &other, &err), ERR_USAGE);
     assert_null(other);
     assert_non_null(strstr(err.text, "learner:5555"));
 }
