@@ -10,6 +10,8 @@ int command_train(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_bench(int argc, char **argv);
+int command_rerun(int argc, char **argv);
+int command_inspect(int argc, char **argv);
 int command_keygen(int argc, char **argv);
 
 #endif

@@ -15,6 +15,8 @@ static const char help[] =
     "  eval     run a trained policy without noise\n"
     "  status   ask a running learner how it is doing\n"
     "  bench    measure update, act, replay, env, ingest or broadcast\n"
+    "  rerun    perform a logged training again, and compare it bit for bit\n"
+    "  inspect  say what the logs of a run hold, and whether they are sound\n"
     "  keygen   make a key, for runs that others must not join\n"
     "\n"
     "`polyak COMMAND --help` lists the keys of a command. For runs on several machines, start\n"
@@ -32,6 +34,8 @@ static const Command commands[] = {
     {"eval", command_eval},
     {"status", command_status},
     {"bench", command_bench},
+    {"rerun", command_rerun},
+    {"inspect", command_inspect},
     {"keygen", command_keygen},
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };

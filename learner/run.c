@@ -45,7 +45,7 @@ static int default_threads(const Config *config, int obs_dim, int act_dim)
     return threads > 1 ? threads : 1;
 }
 
-static DdpgConfig ddpg_config(const Config *config, int obs_dim, int act_dim)
+DdpgConfig run_ddpg_config(const Config *config, int obs_dim, int act_dim)
 {
     DdpgConfig ddpg = {
         .obs_dim = obs_dim,
@@ -66,7 +66,7 @@ static DdpgConfig ddpg_config(const Config *config, int obs_dim, int act_dim)
     return ddpg;
 }
 
-static uint64_t replay_rows(const Config *config, int obs_dim, int act_dim)
+uint64_t run_replay_rows(const Config *config, int obs_dim, int act_dim)
 {
     const ConfigCapacity *capacity = &config->replay_capacity;
     int segment_steps = (int)config->segment_steps;
@@ -84,12 +84,12 @@ int run_reserve(Run *run, int obs_dim, int act_dim, Err *err)
         return err_set(err, ERR_SPEC, "the run has obs_dim %d and act_dim %d, not %d and %d",
                        run->replay.obs_dim, run->replay.act_dim, obs_dim, act_dim);
     }
-    DdpgConfig config = ddpg_config(run->config, obs_dim, act_dim);
+    DdpgConfig config = run_ddpg_config(run->config, obs_dim, act_dim);
     if (config.threads > cpu_usable_count())
         log_warn("--threads %d: only %d cores may be used, so the threads will wait for each other",
                  config.threads, cpu_usable_count());
-    int code =
-        replay_new(&run->replay, replay_rows(run->config, obs_dim, act_dim), obs_dim, act_dim, err);
+    int code = replay_new(&run->replay, run_replay_rows(run->config, obs_dim, act_dim), obs_dim,
+                          act_dim, err);
     if (code == 0)
         code = ddpg_new(&config, &run->ddpg, err);
     run->state = run->dir->run;

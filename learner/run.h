@@ -45,6 +45,10 @@ int run_reserve_early(Run *run, Err *err);
  * reserved, and starts the trainer. wake_loop is called from the trainer's thread. */
 int run_begin(Run *run, const Spec *spec, void (*wake_loop)(void *), void *wake_context, Err *err);
 
+/* What the networks and the replay of a configuration are like, for these dimensions. */
+DdpgConfig run_ddpg_config(const Config *config, int obs_dim, int act_dim);
+uint64_t run_replay_rows(const Config *config, int obs_dim, int act_dim);
+
 /* Stops the trainer, which writes a last checkpoint, and frees everything. */
 void run_end(Run *run);
 

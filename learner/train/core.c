@@ -96,8 +96,24 @@ static uint64_t fingerprint_network(const DdpgNetwork *network, uint64_t seed)
     return seed;
 }
 
-uint64_t core_fingerprint(const TrainCore *core)
+uint64_t core_fingerprint(const DdpgState *state)
 {
-    const DdpgState *state = ddpg_state(core->ddpg);
     return fingerprint_network(&state->critic, fingerprint_network(&state->actor, state->updates));
+}
+
+static void copy_network(DdpgNetwork *to, const DdpgNetwork *from)
+{
+    size_t bytes = from->num_params * sizeof(float);
+    memcpy(to->params, from->params, bytes);
+    memcpy(to->target, from->target, bytes);
+    memcpy(to->adam_m, from->adam_m, bytes);
+    memcpy(to->adam_v, from->adam_v, bytes);
+    network_params_changed(to);
+}
+
+void core_copy_state(DdpgState *to, const DdpgState *from)
+{
+    copy_network(&to->actor, &from->actor);
+    copy_network(&to->critic, &from->critic);
+    to->updates = from->updates;
 }

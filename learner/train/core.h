@@ -44,6 +44,9 @@ int core_roll_back(TrainCore *core, const char *checkpoint_path, uint64_t *updat
 bool core_is_finite(const TrainCore *core);
 
 /* Of all networks, targets and moments: equal states have equal fingerprints. */
-uint64_t core_fingerprint(const TrainCore *core);
+uint64_t core_fingerprint(const DdpgState *state);
+
+/* Copies networks, targets, moments and the count of updates; the shapes are equal. */
+void core_copy_state(DdpgState *to, const DdpgState *from);
 
 #endif

@@ -83,7 +83,8 @@ static int follow_record(Trainer *trainer, Redo *redo, Err *err)
     return ERR_OK;
 }
 
-/* Owed updates beyond the window would be learned from steps of a policy that is long gone. */
+/* Owed updates far beyond the window would be learned from steps of a policy that is long gone. Up
+ * to two windows can be there in order: one granted, and one in the ring. */
 static void drop_debt(Trainer *trainer)
 {
     const RunState *run = trainer->core.run;
@@ -91,7 +92,7 @@ static void drop_debt(Trainer *trainer)
         (uint64_t)trainer->config.actors * (uint64_t)trainer->config.envs_per_actor;
     uint64_t window =
         pacer_window(&trainer->pacer, environments, (uint64_t)trainer->config.segment_steps);
-    uint64_t dropped = pacer_drop_debt(&trainer->pacer, run->env_steps, run->updates, window);
+    uint64_t dropped = pacer_drop_debt(&trainer->pacer, run->env_steps, run->updates, 2 * window);
     if (dropped > 0)
         log_warn("%llu owed updates are dropped: they are beyond the pacing window",
                  (unsigned long long)dropped);

@@ -32,7 +32,7 @@ static int sync_logs(Trainer *trainer)
     if (!trainer->recorder.log)
         return ERR_OK;
     recorder_event(&trainer->recorder, trainer->core.run, ORDER_CHECKPOINT,
-                   core_fingerprint(&trainer->core), NULL);
+                   core_fingerprint(ddpg_state(trainer->core.ddpg)), NULL);
     int code = log_thread_sync(trainer->recorder.log, &err);
     if (code == ERR_OK || trainer->config.replay_log_on_error == LOG_ON_ERROR_CONTINUE)
         return ERR_OK;
