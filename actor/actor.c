@@ -20,6 +20,7 @@ enum {
     WAIT_MAX_MS = 1000,
     WAIT_LOGGED_MS = 5000, /* a wait that lasts longer is logged */
     STOP_WAIT_MS = 1000,   /* for the last acknowledgements */
+    RATE_WINDOW_MS = 1000, /* over which steps per second are counted */
     SESSION_WORD_BYTES = 9,
 };
 
@@ -34,6 +35,9 @@ typedef struct Actor {
     Downlink downlink;
     bool configured;          /* a Welcome came */
     int64_t looked_ns;        /* at the sockets */
+    uint64_t steps;           /* recorded, ever */
+    uint64_t rate_steps;      /* of these at the begin of the rate's window, */
+    int64_t rate_ms;          /* and when that was */
     int64_t waiting_since_ms; /* 0: it is stepping */
     bool waiting_said;
     char waiting_for[WIRE_TEXT_MAX + 1];
@@ -124,9 +128,16 @@ static void note_wait(Actor *actor, const char *reason, int64_t now_ms)
     }
 }
 
-static void fill_heartbeat(Actor *actor)
+static void fill_heartbeat(Actor *actor, int64_t now_ms)
 {
     Uplink *uplink = &actor->connection.uplink;
+    int64_t window_ms = now_ms - actor->rate_ms;
+    if (window_ms >= RATE_WINDOW_MS) {
+        uplink->status.steps_per_s =
+            (double)(actor->steps - actor->rate_steps) * 1000 / (double)window_ms;
+        actor->rate_steps = actor->steps;
+        actor->rate_ms = now_ms;
+    }
     uplink->status.env_steps = uplink->steps_taken;
     uplink->status.version = actor->policy.version;
     uplink->status.dropped_steps = actor->rollout ? rollout_dropped_steps(actor->rollout) : 0;
@@ -138,7 +149,7 @@ static int look(Actor *actor, int64_t now_ms, Err *err)
 {
     Connection *connection = &actor->connection;
     Uplink *uplink = &connection->uplink;
-    fill_heartbeat(actor);
+    fill_heartbeat(actor, now_ms);
     int code = connection_drive(connection, now_ms, err);
     if (code != 0)
         return code;
@@ -172,6 +183,7 @@ static int step_for_a_while(Actor *actor, int64_t now_ms, Err *err)
         if (steps < 0)
             return steps;
         uplink_count_steps(uplink, (uint64_t)steps);
+        actor->steps += (uint64_t)steps;
         if (uplink_credit(uplink) == 0) {
             /* No more steps for now: what there is may be what the learner waits for. */
             rollout_flush(actor->rollout, now_ms, true);
@@ -269,6 +281,9 @@ static int open_actor(Actor *actor, void *zmq_context, const Config *config, Err
                    .spec = *actor->spec,
                    .num_envs = (uint32_t)actor->num_envs};
     connection_name(config, hello.name);
+    code = connection_labels(config, &hello, err);
+    if (code != 0)
+        return code;
     downlink_use_keys(&actor->downlink, &actor->connection.dealer.keys);
     return connection_open(&actor->connection, zmq_context, config, &hello, &actor->outbox,
                            WIRE_SMALL_BYTES_MAX, err);

@@ -34,6 +34,27 @@ void connection_name(const Config *config, char name[WIRE_NAME_MAX + 1])
     snprintf(name, WIRE_NAME_MAX + 1, "%.40s/%d", host[0] ? host : "unnamed", (int)getpid());
 }
 
+int connection_labels(const Config *config, Hello *hello, Err *err)
+{
+    hello->num_labels = 0;
+    const char *label = config->labels;
+    while (*label != '\0') {
+        size_t length = strcspn(label, ",");
+        if (length == 0 || length > WIRE_NAME_MAX)
+            return err_set(err, ERR_USAGE,
+                           "--labels has a label of %zu bytes: write up to %d labels of 1 to %d "
+                           "bytes, as in rack=4,zone=a",
+                           length, WIRE_LABELS_MAX, WIRE_NAME_MAX);
+        if (hello->num_labels == WIRE_LABELS_MAX)
+            return err_set(err, ERR_USAGE, "--labels has more than %d labels", WIRE_LABELS_MAX);
+        snprintf(hello->labels[hello->num_labels++], WIRE_NAME_MAX + 1, "%.*s", (int)length, label);
+        label += length;
+        if (*label == ',' && *++label == '\0')
+            return err_set(err, ERR_USAGE, "--labels ends with a comma");
+    }
+    return ERR_OK;
+}
+
 int connection_open(Connection *connection, void *zmq_context, const Config *config,
                     const Hello *hello, Outbox *outbox, size_t message_bytes_max, Err *err)
 {

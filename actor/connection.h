@@ -27,6 +27,9 @@ typedef struct Connection {
 /* A name for people: --name, or host/pid. */
 void connection_name(const Config *config, char name[WIRE_NAME_MAX + 1]);
 
+/* Fills the Hello's labels from --labels. ERR_USAGE. */
+int connection_labels(const Config *config, Hello *hello, Err *err);
+
 /* `outbox` may be NULL. ERR_USAGE, ERR_NOMEM. */
 int connection_open(Connection *connection, void *zmq_context, const Config *config,
                     const Hello *hello, Outbox *outbox, size_t message_bytes_max, Err *err);

@@ -121,6 +121,9 @@ static int open_evaluator(Evaluator *evaluator, void *zmq_context, const Config 
     Hello hello = {
         .role = ROLE_EVALUATOR, .has_spec = true, .spec = *env_kind_spec(evaluator->kind)};
     connection_name(config, hello.name);
+    code = connection_labels(config, &hello, err);
+    if (code != 0)
+        return code;
     evaluator->connection.on_message = on_message;
     evaluator->connection.context = evaluator;
     return connection_open(&evaluator->connection, zmq_context, config, &hello, NULL,

@@ -104,8 +104,9 @@ void outbox_acknowledge(Outbox *outbox, uint64_t sequence)
     if (sequence > seen)
         sequence = seen;
     while (outbox->acked_sequence < sequence) {
-        outbox->acked_sequence++;
-        outbox->free_places[outbox->num_free++] = *closed_slot(outbox, outbox->acked_sequence);
+        int place = *closed_slot(outbox, ++outbox->acked_sequence);
+        outbox->acked_steps += (uint64_t)outbox->segments[place].num_steps;
+        outbox->free_places[outbox->num_free++] = place;
     }
     if (outbox->sent_sequence < outbox->acked_sequence)
         outbox->sent_sequence = outbox->acked_sequence;
@@ -141,6 +142,7 @@ uint64_t outbox_restart(Outbox *outbox, uint64_t *steps_dropped)
     }
     outbox->next_sequence = kept + 1;
     outbox->acked_sequence = 0;
+    outbox->acked_steps = 0;
     outbox->sent_sequence = 0;
     outbox->seen_sequence = 0;
     return dropped;

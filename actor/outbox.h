@@ -22,6 +22,7 @@ typedef struct Outbox {
     int *scratch;            /* (places) */
     uint64_t next_sequence;  /* of the next segment that is closed; from 1 */
     uint64_t acked_sequence; /* closed ones are acked + 1 … next - 1 */
+    uint64_t acked_steps;    /* env steps of all acknowledged ones, of this session */
     uint64_t sent_sequence;  /* on this connection; >= acked_sequence */
     uint64_t seen_sequence;  /* sent on an earlier connection: the learner may have it */
 } Outbox;

@@ -4,15 +4,38 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/rng.h"
+
 enum {
     HELLO_TIMEOUT_MS = 3000, /* an unanswered Hello is said again on a new socket */
     LOST_AFTER_HEARTBEATS = 3,
-    RETRY_FULL_MS = 250, /* a learner that is full, or has no run yet, is asked again */
-    RETRY_MS = 100,
+    RETRY_FULL_MS = 250, /* a learner that is full, loads, or has no run yet, is asked again */
+    RETRY_MIN_MS = 100,
+    RETRY_MAX_MS = 2000,
     DEFAULT_HEARTBEAT_MS = 1000, /* before the first Welcome */
 };
 
-static void reconnect(Uplink *uplink, int64_t now_ms, int delay_ms)
+/* From half of `mean_ms` to one and a half: a pure function of session and number. */
+static int64_t jitter(Uplink *uplink, int64_t mean_ms)
+{
+    uint64_t halves[2];
+    _Static_assert(sizeof halves == sizeof uplink->hello.session, "a session is two numbers");
+    memcpy(halves, &uplink->hello.session, sizeof halves);
+    Rng rng = rng_stream(halves[0], RNG_BACKOFF, halves[1], uplink->waits++, 0);
+    return mean_ms / 2 + (int64_t)rng_below(&rng, (uint64_t)mean_ms + 1);
+}
+
+/* The wait before the next attempt, longer with each that failed. */
+static int64_t backoff(Uplink *uplink)
+{
+    int64_t mean_ms = RETRY_MIN_MS;
+    for (uint32_t i = 0; i < uplink->retries && mean_ms < RETRY_MAX_MS; i++)
+        mean_ms *= 2;
+    uplink->retries++;
+    return jitter(uplink, mean_ms < RETRY_MAX_MS ? mean_ms : RETRY_MAX_MS);
+}
+
+static void reconnect(Uplink *uplink, int64_t now_ms, int64_t delay_ms)
 {
     if (uplink->state == UPLINK_ACTIVE)
         uplink->lost_ms = now_ms;
@@ -49,6 +72,7 @@ static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
     if (uplink->hello_due) {
         uplink->hello_due = false;
         uplink->hello.oldest_unacked = uplink->outbox ? uplink->outbox->acked_sequence + 1 : 1;
+        uplink->hello.acked_steps = uplink->outbox ? uplink->outbox->acked_steps : 0;
         message->kind = MESSAGE_HELLO;
         message->hello = uplink->hello;
         return true;
@@ -66,6 +90,10 @@ static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
     if (now_ms - uplink->told_ms >= uplink->welcome.heartbeat_interval_ms) {
         message->kind = MESSAGE_HEARTBEAT;
         message->heartbeat = uplink->status;
+        message->heartbeat.outbox_segments =
+            uplink->outbox ? (uint32_t)outbox_unacked(uplink->outbox) : 0;
+        message->heartbeat.lost_segments = uplink->lost_segments;
+        message->heartbeat.lost_steps = uplink->lost_steps;
         return true;
     }
     return false;
@@ -76,9 +104,11 @@ UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message)
     if (uplink->state == UPLINK_FINISHED || uplink->state == UPLINK_REFUSED)
         return UPLINK_NOTHING;
     if (!uplink->socket_wanted && now_ms - uplink->heard_ms > silence_allowed_ms(uplink)) {
-        if (uplink->state == UPLINK_ACTIVE)
+        /* A Hello without an answer has taken its time already. */
+        bool active = uplink->state == UPLINK_ACTIVE;
+        if (active)
             uplink->silent_ms = now_ms - uplink->heard_ms;
-        reconnect(uplink, now_ms, 0);
+        reconnect(uplink, now_ms, active ? backoff(uplink) : 0);
     }
     if (uplink->socket_wanted) {
         if (now_ms < uplink->retry_ms)
@@ -114,6 +144,7 @@ static void take_welcome(Uplink *uplink, const Welcome *welcome)
         return;
     }
     uplink->state = UPLINK_ACTIVE;
+    uplink->retries = 0;
     uplink->silent_ms = 0;
     uplink->welcome = *welcome;
     uplink->welcomes++;
@@ -169,7 +200,7 @@ static void take_reject(Uplink *uplink, const Reject *reject, const Session *fre
     snprintf(uplink->refusal, sizeof uplink->refusal, "%s", reject->text);
     switch (reject->reason) {
     case REJECT_HELLO_FIRST:
-        reconnect(uplink, now_ms, RETRY_MS);
+        reconnect(uplink, now_ms, backoff(uplink));
         break;
     case REJECT_SESSION_EXPIRED:
         begin_session(uplink, fresh_session);
@@ -177,7 +208,7 @@ static void take_reject(Uplink *uplink, const Reject *reject, const Session *fre
         break;
     case REJECT_FULL:
     case REJECT_LOADING:
-        reconnect(uplink, now_ms, RETRY_FULL_MS);
+        reconnect(uplink, now_ms, jitter(uplink, RETRY_FULL_MS));
         break;
     default:
         uplink->state = UPLINK_REFUSED;
@@ -206,7 +237,7 @@ void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh
         if (message->bye == BYE_FINISHED)
             uplink->state = UPLINK_FINISHED;
         else
-            reconnect(uplink, now_ms, RETRY_MS);
+            reconnect(uplink, now_ms, backoff(uplink));
         break;
     default:
         break;
@@ -216,7 +247,7 @@ void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh
 void uplink_not_opened(Uplink *uplink, const char *why, int64_t now_ms)
 {
     snprintf(uplink->refusal, sizeof uplink->refusal, "%.*s", WIRE_TEXT_MAX, why);
-    reconnect(uplink, now_ms, RETRY_FULL_MS);
+    reconnect(uplink, now_ms, backoff(uplink));
 }
 
 uint64_t uplink_credit(const Uplink *uplink)

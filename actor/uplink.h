@@ -4,7 +4,8 @@
  *
  * Every connection is a new socket whose first message is Hello. Steps may be taken only while
  * uplink_credit() is positive, and segments leave only within the learner's send limit; so nothing
- * that was stepped is ever without a place. */
+ * that was stepped is ever without a place. The waits before new connections grow, and differ from
+ * actor to actor: a fleet that lost its learner does not come back as one. */
 #ifndef POLYAK_ACTOR_UPLINK_H
 #define POLYAK_ACTOR_UPLINK_H
 
@@ -40,6 +41,8 @@ typedef struct Uplink {
     int64_t heard_ms;  /* when the learner was last heard, or the Hello said */
     int64_t told_ms;   /* when we last sent Hello or a heartbeat */
     int64_t retry_ms;  /* not before */
+    uint32_t retries;  /* since the last Welcome: waits grow with them */
+    uint64_t waits;    /* drawn from the session's stream */
     int64_t lost_ms;   /* since when there is no connection */
     int64_t silent_ms; /* the learner was silent for so long when it was given up; 0: it was not */
     uint64_t send_limit_sequence;
@@ -51,7 +54,8 @@ typedef struct Uplink {
     Version credit_version;         /* that was the newest when credit was last given: lockstep's */
     char reason[WIRE_TEXT_MAX + 1]; /* why credit is withheld */
     char refusal[WIRE_TEXT_MAX + 1]; /* of the newest Reject */
-    Heartbeat status;                /* kept by the caller: what heartbeats say */
+    /* What heartbeats say: kept by the caller, but for the outbox and what is lost. */
+    Heartbeat status;
 } Uplink;
 
 /* `hello` without session and oldest_unacked; `session` is fresh randomness. */

@@ -17,6 +17,7 @@ typedef enum RngUse {
     RNG_EXPLORE = 4, /* noise, uniform actions: a = actor and incarnation, b = env, c = episode */
     RNG_EVAL = 5,    /* reset seeds of an evaluation: a = episode */
     RNG_TEST = 6,    /* tests and benchmarks */
+    RNG_BACKOFF = 7, /* waits before reconnections: seed and a = session, b = number of the wait */
 } RngUse;
 
 typedef struct Rng {

@@ -199,6 +199,8 @@ static void test_segments_are_sent_again_after_a_break(void **state)
     fake_learner_expects(&learner, MESSAGE_SEGMENT);
     now_ms += 3 * 400 + 1; /* the learner does not answer */
     drive();
+    now_ms += uplink_timeout_ms(&connection.uplink, now_ms);
+    drive();
     fake_learner_expects(&learner, MESSAGE_HELLO);
     fake_learner_says(&learner, &welcome);
     assert_int_equal(drive_on(), 0);
@@ -298,6 +300,32 @@ static void test_a_name_is_the_flags_or_tells_host_and_process(void **state)
     assert_int_equal(strlen(name), WIRE_NAME_MAX);
 }
 
+static void test_labels_are_a_comma_list(void **state)
+{
+    (void)state;
+    Hello labelled = {.num_labels = 7};
+    assert_int_equal(connection_labels(&config, &labelled, &err), 0);
+    assert_int_equal(labelled.num_labels, 0);
+    snprintf(config.labels, sizeof config.labels, "rack=4,zone=a b");
+    assert_int_equal(connection_labels(&config, &labelled, &err), 0);
+    assert_int_equal(labelled.num_labels, 2);
+    assert_string_equal(labelled.labels[0], "rack=4");
+    assert_string_equal(labelled.labels[1], "zone=a b");
+    static const char *const wrong[] = {
+        ",",
+        "a,",
+        ",a",
+        "a,,b",
+        "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+        "a-label-that-is-longer-than-sixty-three-bytes-cannot-be-sent-to-it=1"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        snprintf(config.labels, sizeof config.labels, "%s", wrong[i]);
+        assert_int_equal(connection_labels(&config, &labelled, &err), ERR_USAGE);
+        assert_non_null(strstr(err.text, "--labels"));
+    }
+    config.labels[0] = '\0';
+}
+
 static void test_sessions_differ(void **state)
 {
     (void)state;
@@ -324,6 +352,7 @@ int main(void)
         CASE(test_what_was_said_before_the_end_is_delivered),
         CASE(test_a_wait_ends_with_a_message_or_with_its_time),
         CASE(test_a_name_is_the_flags_or_tells_host_and_process),
+        CASE(test_labels_are_a_comma_list),
         CASE(test_sessions_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

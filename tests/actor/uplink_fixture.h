@@ -15,7 +15,7 @@
 
 #include "actor/uplink.h"
 
-enum { PLACES = 8, STEPS_MAX = 4, HEARTBEAT_MS = 400, HELLO_MS = 3000 };
+enum { PLACES = 8, STEPS_MAX = 4, HEARTBEAT_MS = 400, HELLO_MS = 3000, BACKOFF_MAX_MS = 3000 };
 
 #define NO_LIMIT UINT64_MAX
 
@@ -61,10 +61,18 @@ static inline void expect_segment(uint64_t sequence)
     assert_int_equal(message.segment.sequence, sequence);
 }
 
-/* A new socket, and the Hello on it. */
+/* A new socket, and the Hello on it, once the wait before it is over. */
 static inline void expect_hello(const Session *session, uint64_t oldest_unacked)
 {
-    assert_int_equal(uplink_next(&uplink, now_ms, &message), UPLINK_OPEN);
+    UplinkAction action = uplink_next(&uplink, now_ms, &message);
+    if (action == UPLINK_NOTHING) {
+        assert_true(uplink.socket_wanted);
+        int wait_ms = uplink_timeout_ms(&uplink, now_ms);
+        assert_in_range(wait_ms, 1, BACKOFF_MAX_MS);
+        now_ms += wait_ms;
+        action = uplink_next(&uplink, now_ms, &message);
+    }
+    assert_int_equal(action, UPLINK_OPEN);
     expect_send(MESSAGE_HELLO);
     assert_memory_equal(&message.hello.session, session, sizeof *session);
     assert_int_equal(message.hello.oldest_unacked, oldest_unacked);

@@ -2,6 +2,8 @@
  * the session, or say goodbye. */
 #include "actor/uplink.h"
 
+#include <limits.h>
+
 #include "tests/actor/uplink_fixture.h"
 
 static void test_a_learner_silent_for_three_intervals_is_lost(void **state)
@@ -14,9 +16,10 @@ static void test_a_learner_silent_for_three_intervals_is_lost(void **state)
     expect_send(MESSAGE_HEARTBEAT);
     assert_int_equal(uplink.state, UPLINK_ACTIVE);
     now_ms++;
-    expect_hello(&first_session, 3);
+    expect_nothing();
     assert_int_equal(uplink_credit(&uplink), 0);
     assert_int_equal(uplink.lost_ms, now_ms);
+    expect_hello(&first_session, 3);
 }
 
 static void test_any_message_is_a_sign_of_life(void **state)
@@ -63,23 +66,109 @@ static void test_an_unknown_connection_is_made_again_with_the_same_session(void 
     receive_ack(2, 99, 99); /* of the old socket: too late */
     assert_int_equal(outbox_unacked(&outbox), 2);
     expect_nothing();
-    now_ms += 99;
+    now_ms += 49;
     expect_nothing();
-    now_ms++;
     expect_hello(&first_session, 1);
     receive_welcome(0, NO_LIMIT, 10);
     expect_segment(1);
     expect_segment(2);
 }
 
-static void test_a_learner_that_is_full_is_asked_again_later(void **state)
+/* The wait that follows a Reject{hello_first}. */
+static int wait_after_reject(void)
+{
+    receive_reject(REJECT_HELLO_FIRST);
+    int wait_ms = uplink_timeout_ms(&uplink, now_ms);
+    expect_hello(&first_session, 1);
+    return wait_ms;
+}
+
+static void test_waits_grow_with_each_attempt_until_a_welcome(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) {
+    connect_first(NO_LIMIT, 10);
+    for (int round = 0; round < 2; round++) {
+        static const int means_ms[] = {100, 200, 400, 800, 1600, 2000, 2000, 2000};
+        for (size_t i = 0; i < sizeof means_ms / sizeof means_ms[0]; i++)
+            assert_in_range(wait_after_reject(), means_ms[i] / 2, means_ms[i] * 3 / 2);
+        receive_welcome(0, NO_LIMIT, 10); /* and the next loss begins anew */
+    }
+}
+
+static void test_waits_differ_by_session_and_are_repeated_by_it(void **state)
+{
+    int waits_ms[3][20];
+    static const Session sessions[] = {{{1, 2, 3}}, {{1, 2, 4}}, {{1, 2, 3}}};
+    for (int s = 0; s < 3; s++) {
+        uplink_start(&uplink, &uplink.hello, &outbox, &sessions[s], now_ms);
+        for (int i = 0; i < 20; i++) {
+            expect_hello(&sessions[s], 1);
+            receive_reject(REJECT_LOADING);
+            waits_ms[s][i] = uplink_timeout_ms(&uplink, now_ms);
+        }
+    }
+    (void)state;
+    assert_memory_equal(waits_ms[0], waits_ms[2], sizeof waits_ms[0]);
+    assert_memory_not_equal(waits_ms[0], waits_ms[1], sizeof waits_ms[0]);
+    int least = INT_MAX, most = 0;
+    for (int i = 0; i < 20; i++) {
+        least = waits_ms[0][i] < least ? waits_ms[0][i] : least;
+        most = waits_ms[0][i] > most ? waits_ms[0][i] : most;
+    }
+    assert_in_range(least, 125, 249);
+    assert_in_range(most, 250, 375);
+}
+
+/* So that a learner that lost some of them with the power can go on counting. */
+static void test_a_hello_says_the_steps_of_what_is_acknowledged(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 20);
+    send_segments(3, 4);
+    receive_ack(2, 0, 0);
+    lose_learner();
+    expect_hello(&first_session, 3);
+    assert_int_equal(message.hello.acked_steps, 8);
+    receive_welcome(3, NO_LIMIT, 20);
+    lose_learner();
+    expect_hello(&first_session, 4);
+    assert_int_equal(message.hello.acked_steps, 12);
+    receive_reject(REJECT_SESSION_EXPIRED);
+    expect_hello(&fresh_session, 1);
+    assert_int_equal(message.hello.acked_steps, 0);
+}
+
+static void test_a_heartbeat_tells_of_the_outbox_and_of_losses(void **state)
+{
+    (void)state;
+    connect_first(2, 20);
+    close_segments(3, 4);
+    expect_segment(1);
+    expect_segment(2);
+    now_ms += HEARTBEAT_MS;
+    expect_send(MESSAGE_HEARTBEAT);
+    assert_int_equal(message.heartbeat.outbox_segments, 3);
+    assert_int_equal(message.heartbeat.lost_segments, 0);
+    lose_learner();
+    expect_hello(&first_session, 1);
+    receive_reject(REJECT_SESSION_EXPIRED);
+    expect_hello(&fresh_session, 1);
+    receive_welcome(0, 0, 20);
+    now_ms += HEARTBEAT_MS;
+    expect_send(MESSAGE_HEARTBEAT);
+    assert_int_equal(message.heartbeat.outbox_segments, 1);
+    assert_int_equal(message.heartbeat.lost_segments, 2);
+    assert_int_equal(message.heartbeat.lost_steps, 8);
+}
+
+static void test_a_learner_that_is_full_or_loads_is_asked_again_soon(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
         expect_hello(&first_session, 1);
-        receive_reject(REJECT_FULL);
+        receive_reject(i % 2 ? REJECT_FULL : REJECT_LOADING);
         int wait_ms = uplink_timeout_ms(&uplink, now_ms);
-        assert_in_range(wait_ms, 200, 2000);
+        assert_in_range(wait_ms, 125, 375);
         now_ms += wait_ms - 1;
         expect_nothing();
         now_ms++;
@@ -179,7 +268,6 @@ static void test_a_learner_that_stops_is_dialled_until_one_answers(void **state)
         receive_bye(reasons[i]);
         assert_int_equal(uplink.state, UPLINK_CONNECTING);
         expect_nothing();
-        now_ms += 100;
         expect_hello(&first_session, 1);
         receive_welcome(0, NO_LIMIT, 10);
         expect_segment(1);
@@ -226,7 +314,6 @@ static void test_an_evaluator_needs_no_outbox(void **state)
     now_ms += HEARTBEAT_MS;
     expect_send(MESSAGE_HEARTBEAT);
     receive_bye(BYE_RESTARTING);
-    now_ms += 100;
     expect_hello(&first_session, 1);
     receive_reject(REJECT_SESSION_EXPIRED);
     expect_hello(&fresh_session, 1);
@@ -239,7 +326,11 @@ int main(void)
         CASE(test_any_message_is_a_sign_of_life),
         CASE(test_a_new_connection_sends_again_what_is_not_acknowledged),
         CASE(test_an_unknown_connection_is_made_again_with_the_same_session),
-        CASE(test_a_learner_that_is_full_is_asked_again_later),
+        CASE(test_waits_grow_with_each_attempt_until_a_welcome),
+        CASE(test_waits_differ_by_session_and_are_repeated_by_it),
+        CASE(test_a_hello_says_the_steps_of_what_is_acknowledged),
+        CASE(test_a_heartbeat_tells_of_the_outbox_and_of_losses),
+        CASE(test_a_learner_that_is_full_or_loads_is_asked_again_soon),
         CASE(test_other_rejects_are_for_good),
         CASE(test_an_expired_session_is_followed_by_a_new_one_that_counts_what_is_lost),
         CASE(test_a_session_may_expire_again),
