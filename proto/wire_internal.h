@@ -74,7 +74,7 @@ int wire_decode_policy(const ProtobufCBinaryData *layer_sizes,
 /* --- wire_scan.c -------------------------------------------------------------------------------
  */
 
-/* Refuses a message that would be dear to unpack: ERR_FORMAT for more than 64 fields (32 in a
+/* Refuses a message that would be dear to unpack: ERR_FORMAT for more than 64 fields (24 in a
  * message inside it), more than STATUS_ACTORS_MAX elements of a repeated message, groups, and bytes
  * that are no fields. Time and stack are bounded; nothing is allocated. */
 int wire_scan(const ProtobufCMessageDescriptor *descriptor, const char *what, const uint8_t *bytes,

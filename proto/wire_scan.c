@@ -8,8 +8,7 @@
 
 enum {
     FIELDS_MAX = 64, /* of a message, repeated ones and what a later version may add included */
-    SUBMESSAGE_FIELDS_MAX = 32,
-    DEPTH_MAX = 2, /* messages in messages: no message of ours has more */
+    INSIDE_FIELDS_MAX = 24, /* of a message inside another one; an ActorStatus has 21 */
     VARINT_BYTES_MAX = 10,
 };
 
@@ -79,31 +78,58 @@ static int too_much(const Scan *scan, int limit, const char *things)
                    scan->num_bytes, limit, things);
 }
 
-static int scan_message(Scan *scan, const ProtobufCMessageDescriptor *descriptor, Cursor cursor,
-                        int depth)
+/* Takes the next field. *message is its descriptor when it is a message, with *body what is in it;
+ * else NULL. */
+static int take_field(const Scan *scan, const ProtobufCMessageDescriptor *descriptor,
+                      Cursor *cursor, const ProtobufCFieldDescriptor **message, Cursor *body)
 {
-    int fields_max = depth == 1 ? FIELDS_MAX : SUBMESSAGE_FIELDS_MAX;
+    uint64_t tag;
+    *message = NULL;
+    *body = (Cursor){NULL, NULL};
+    if (!take_varint(cursor, &tag) || tag > UINT32_MAX || !take_value(cursor, tag & 7, body))
+        return err_set(scan->err, ERR_FORMAT, "%s of %zu bytes is malformed", scan->what,
+                       scan->num_bytes);
+    const ProtobufCFieldDescriptor *field =
+        protobuf_c_message_descriptor_get_field(descriptor, (unsigned)(tag >> 3));
+    if (field && field->type == PROTOBUF_C_TYPE_MESSAGE && body->next)
+        *message = field;
+    return ERR_OK;
+}
+
+/* A message inside another one has none in it: none of ours does. */
+static int scan_inside(const Scan *scan, const ProtobufCMessageDescriptor *descriptor,
+                       Cursor cursor)
+{
+    for (int num_fields = 1; cursor.next < cursor.end; num_fields++) {
+        const ProtobufCFieldDescriptor *message;
+        Cursor body;
+        int rc = take_field(scan, descriptor, &cursor, &message, &body);
+        if (rc != ERR_OK)
+            return rc;
+        if (message)
+            return too_much(scan, 2, "messages within each other");
+        if (num_fields > INSIDE_FIELDS_MAX)
+            return too_much(scan, INSIDE_FIELDS_MAX, "fields in a message inside it");
+    }
+    return ERR_OK;
+}
+
+static int scan_message(Scan *scan, const ProtobufCMessageDescriptor *descriptor, Cursor cursor)
+{
     int num_fields = 0;
     while (cursor.next < cursor.end) {
-        uint64_t tag;
-        Cursor body = {NULL, NULL};
-        if (!take_varint(&cursor, &tag) || tag > UINT32_MAX || !take_value(&cursor, tag & 7, &body))
-            return err_set(scan->err, ERR_FORMAT, "%s of %zu bytes is malformed", scan->what,
-                           scan->num_bytes);
-        const ProtobufCFieldDescriptor *field =
-            protobuf_c_message_descriptor_get_field(descriptor, (unsigned)(tag >> 3));
-        bool is_message = field && field->type == PROTOBUF_C_TYPE_MESSAGE && body.next;
-        if (is_message && field->label == PROTOBUF_C_LABEL_REPEATED) {
+        const ProtobufCFieldDescriptor *message;
+        Cursor body;
+        int rc = take_field(scan, descriptor, &cursor, &message, &body);
+        if (rc != ERR_OK)
+            return rc;
+        if (message && message->label == PROTOBUF_C_LABEL_REPEATED) {
             if (++scan->num_elements > STATUS_ACTORS_MAX)
-                return too_much(scan, STATUS_ACTORS_MAX, field->name);
-        } else if (++num_fields > fields_max) {
-            return too_much(scan, fields_max, "fields in one message");
+                return too_much(scan, STATUS_ACTORS_MAX, message->name);
+        } else if (++num_fields > FIELDS_MAX) {
+            return too_much(scan, FIELDS_MAX, "fields");
         }
-        if (!is_message)
-            continue;
-        if (depth == DEPTH_MAX)
-            return too_much(scan, DEPTH_MAX, "messages within each other");
-        int rc = scan_message(scan, field->descriptor, body, depth + 1);
+        rc = message ? scan_inside(scan, message->descriptor, body) : ERR_OK;
         if (rc != ERR_OK)
             return rc;
     }
@@ -114,7 +140,7 @@ int wire_scan(const ProtobufCMessageDescriptor *descriptor, const char *what, co
               size_t num_bytes, size_t *num_elements, Err *err)
 {
     Scan scan = {what, num_bytes, 0, err};
-    int rc = scan_message(&scan, descriptor, (Cursor){bytes, bytes + num_bytes}, 1);
+    int rc = scan_message(&scan, descriptor, (Cursor){bytes, bytes + num_bytes});
     *num_elements = scan.num_elements;
     return rc;
 }

@@ -197,8 +197,13 @@ size_t fuzz_seed(Rng *rng, uint8_t *input)
     CHECK(num_bytes <= FUZZ_INPUT_BYTES_MAX);
     memcpy(input, written, num_bytes);
     /* Parameters of some bytes, so that no two seeds are alike; any bits are a number. */
+    uint64_t header_bytes;
+    memcpy(&header_bytes, input, sizeof header_bytes);
     for (int i = 0; i < 8; i++)
-        input[num_bytes - 1 - rng_below(rng, 1000)] = (uint8_t)rng_below(rng, 256);
+        input[num_bytes - 1 - rng_below(rng, num_bytes - 8 - header_bytes)] =
+            (uint8_t)rng_below(rng, 256);
     CHECK(put_checksum(input, num_bytes));
+    RunState run;
+    CHECK(checkpoint_read_run(fuzz_file(0, input, num_bytes), &run, NULL) == ERR_OK);
     return num_bytes;
 }
