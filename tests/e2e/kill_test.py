@@ -23,6 +23,7 @@ from plog import Log
 GO_ON_S = 10.0  # after a kill, and the time to read the log back:
 READ_BYTES_PER_S = 200e6
 AIM_S = 5.0
+RERUN_S = 900  # deadline
 ACTORS = 2
 FAST = ["--env=pendulum"]
 LONG = [*FAST, "--hidden=64,64", "--batch=64", "--warmup-env-steps=1000", "--replay-capacity=200000",
@@ -187,9 +188,33 @@ class Kill(EndToEnd):
             self.assertNotIn("acknowledged segments are lost", learner.log)
         return said
 
-    def assert_checkpoint_agrees(self, log):
-        newest = self.evaluate()
-        self.assertEqual(newest["env_steps"], log.env_steps)
+    def assert_inspection_agrees(self, log):
+        """What our own reader says of the log, and each checkpoint of the replay that it had."""
+        asked = self.finish("polyak", "inspect", "--run-dir=run", "--json")
+        self.assertEqual(asked.end(), 0)
+        seen = json.loads(asked.out)
+        self.assertEqual((seen["first_position"], seen["last_position"], seen["env_steps"]),
+                         (1, len(log.segments), log.env_steps))
+        self.assertEqual((seen["gap_segments"], seen["missing_segments"], seen["damage"]), (0, 0, []))
+        self.assertEqual({session["session"]: session["last_sequence"]
+                          for session in seen["sessions"]},
+                         {session.hex(): last for session, last in log.watermarks().items()})
+        self.assertEqual({session["missing_sequences"] for session in seen["sessions"]}, {0})
+        self.assertEqual({point["replay"] for point in seen["checkpoints"]}, {"same"})
+        newest = seen["checkpoints"][-1]
+        self.assertEqual((newest["log_position"], newest["env_steps"]),
+                         (len(log.segments), log.env_steps))
+        return len(seen["checkpoints"])
+
+    def assert_training_can_be_done_again(self):
+        """From the log alone, bit for bit, with all the kills in it."""
+        began = time.monotonic()
+        again = self.start("polyak", "rerun", "--run-dir=run", "--verify", "--json")
+        self.assertEqual(again.popen.wait(RERUN_S), 0)
+        said = json.loads(again.out)
+        self.assertEqual((said["same"], said["complete"]), (True, True))
+        print(f"done again in {time.monotonic() - began:.1f} s: {said['updates']} updates, "
+              f"{said['checkpoints']} checkpoints on the way, the networks are the same")
 
     def hold(self, plan, limits, pause_s):
         times = {"actor": [], "learner": []}
@@ -199,7 +224,8 @@ class Kill(EndToEnd):
         self.end_all()
         log = self.assert_log_is_whole()
         said = self.assert_actors_agree(log)
-        self.assert_checkpoint_agrees(log)
+        points = self.assert_inspection_agrees(log)
+        self.assert_training_can_be_done_again()
         for who, took in times.items():
             if took:
                 print(f"{len(took)} kills of {who}: median {sorted(took)[len(took) // 2]:.2f} s, "
@@ -207,7 +233,8 @@ class Kill(EndToEnd):
         print(f"{self.torn_saves} kills in the middle of a save, {self.torn_records} of a record; "
               f"log: {log.env_steps} steps, "
               f"{len(log.segments)} segments of {len(log.watermarks())} sessions in "
-              f"{len(log.names)} files, {log.num_bytes / 1e6:.1f} MB; {said} words of actors agree")
+              f"{len(log.names)} files, {log.num_bytes / 1e6:.1f} MB; {said} words of actors and {points} "
+              "checkpoints agree")
 
     def test_no_step_is_lost_and_none_comes_twice(self):
         seed = random.randrange(1 << 32) if options.seed is None else options.seed
