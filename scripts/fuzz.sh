@@ -52,7 +52,7 @@ search_one() { # BUILD TARGET SECONDS
         "$(statistic "$log" number_of_executed_units)" "$(figure "$log" cov)" \
         "$(figure "$log" ft)" "$found"
     [ $status -eq 0 ] && return
-    tail -n 60 "$log"
+    grep -v '^#[0-9]' "$log" | tail -n 50
     echo "$target: FAILED; the log is $log. Again, for each that was found:"
     find "$work/found" -type f -newer "$work/corpus/seed-0000" \
         -exec echo "    $build/tests/fuzz.driver.$target --file" {} \;

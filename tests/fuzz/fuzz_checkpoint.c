@@ -147,7 +147,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max, unsi
     uint64_t header_bytes = 0;
     if (size > DIGITS_AT + DIGITS)
         memcpy(&header_bytes, data, sizeof header_bytes);
-    if (rng_below(&rng, 2) == 0 || header_bytes < DIGITS_AT + DIGITS || header_bytes > size - 8)
+    if (rng_below(&rng, 2) == 0 || header_bytes <= DIGITS_AT + DIGITS || header_bytes > size - 8)
         return LLVMFuzzerMutate(data, size, size_max);
     for (uint64_t changes = 1 + rng_below(&rng, 3); changes > 0; changes--) {
         size_t at = DIGITS_AT + DIGITS + rng_below(&rng, header_bytes - DIGITS_AT - DIGITS);

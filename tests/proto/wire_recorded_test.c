@@ -12,7 +12,7 @@
 
 #include "tests/proto/wire_recorded.h"
 
-enum { NUM_FRAMES = MESSAGE_EVAL_RESULT };
+enum { NUM_FRAMES = MESSAGE_KIND_LAST, LEAST_RECORDED = 13 };
 
 static const WireLimits dims = {.obs_dim = 3, .act_dim = 2, .segment_steps_max = 4};
 static const uint8_t join_topic[WIRE_TOPIC_MAX] = "J0123456789abcdef";
@@ -43,7 +43,8 @@ static Hello sample_hello(void)
                             .step_limit = 100,
                             .action_low = {-2},
                             .action_high = {2}},
-                   .num_envs = 3};
+                   .num_envs = 3,
+                   .acked_steps = 4480000};
 }
 
 static Welcome sample_welcome(void)
@@ -96,7 +97,20 @@ static RunStatus sample_status(void)
                                          .unused_credit = 64,
                                          .silent_ms = 17,
                                          .dropped_steps = 2,
-                                         .waiting_for = "credit"};
+                                         .waiting_for = "credit",
+                                         .learner_reason = "1,024 steps ahead",
+                                         .labels = "rack=4,zone=é",
+                                         .key = "node7",
+                                         .num_envs = 3,
+                                         .env_steps_per_s = 512.5,
+                                         .policy_lag_updates = 40,
+                                         .policy_epoch_old = true,
+                                         .send_credit = 16,
+                                         .outbox_segments = 7,
+                                         .lost_steps = 64,
+                                         .expired_segments = 3,
+                                         .expired_steps = 192,
+                                         .draining = true};
     }
     return (RunStatus){.env = "toy",
                        .phase = "training",
@@ -116,6 +130,20 @@ static RunStatus sample_status(void)
                        .publish_interval_ms = 20,
                        .evaluators = 1,
                        .wall_ms = 86400000,
+                       .num_alarms = 1,
+                       .alarms = {"the replay log fails"},
+                       .log_state = "on",
+                       .log_bytes = 1 << 30,
+                       .log_position = 1929012,
+                       .log_synced_position = 1929000,
+                       .skipped_updates = 1,
+                       .rollbacks = 1,
+                       .refused_peers = 5,
+                       .garbage_messages = 6,
+                       .half_open = 2,
+                       .sessions = 9,
+                       .lost_segments = 1,
+                       .lost_steps = 64,
                        .num_actors = 2,
                        .actors = status_actors};
 }
@@ -151,7 +179,7 @@ static Message sample(MessageKind kind)
         message.ack = (Ack){70001, 70017, 1000000000000, true, "1,024 steps ahead", {3, 123456}};
         break;
     case MESSAGE_HEARTBEAT:
-        message.heartbeat = (Heartbeat){123456789, {3, 123456}, 2, "credit"};
+        message.heartbeat = (Heartbeat){123456789, {3, 123456}, 2, "credit", 512.5, 7, 3, 192};
         break;
     case MESSAGE_BYE:
         message.bye = BYE_RESTARTING;
@@ -166,6 +194,15 @@ static Message sample(MessageKind kind)
         break;
     case MESSAGE_EVAL_RESULT:
         message.eval_result = (EvalResult){9, 20, -150.5, 12.25, 200};
+        break;
+    case MESSAGE_SET:
+        message.set = (Set){"updates_per_env_step=0.5"};
+        break;
+    case MESSAGE_DRAIN:
+        message.drain = (Drain){"node7/*"};
+        break;
+    case MESSAGE_OUTCOME:
+        message.outcome = (Outcome){true, "2 actors drain"};
         break;
     default: /* nothing but its kind */
         break;
@@ -253,7 +290,7 @@ static void test_earlier_versions_are_read_or_refused_in_one_line(void **state)
             if (code != ERR_OK)
                 assert_true(err.text[0] != '\0' && !strchr(err.text, '\n'));
         }
-        assert_int_equal(count, NUM_FRAMES + 2);
+        assert_true(count >= LEAST_RECORDED);
         fclose(file);
     }
 }
