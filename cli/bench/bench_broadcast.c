@@ -1,137 +1,205 @@
-/* polyak bench broadcast: how long new weights take to reach many subscribers. */
+/* polyak bench broadcast: how long a new policy takes from the learner to the actors that act with
+ * it; and what one actor that stands still does to the others, and to the learner. */
+#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
-#include <zmq.h>
+#include <string.h>
 
 #include "cli/bench/bench.h"
-#include "cli/bench/bench_peers.h"
+#include "cli/bench/bench_broadcast_peers.h"
+#include "cli/bench/bench_process.h"
 #include "common/clock.h"
-#include "common/rng.h"
-#include "learner/fleet/publish.h"
-#include "proto/wire.h"
+#include "common/cpu.h"
 
-enum { SAMPLES_MAX = 1000 }; /* of one subscriber in one repeat */
+enum {
+    LOOK_MS = 5,
+    JOIN_MS = 60000,
+    SETTLE_MS = 500,
+    MEMORY_LOOK_MS = 100,
+    CATCH_UP_MS = 10000, /* longest wait for a subscriber that goes on */
+    END_MS = 1000,
+    STOPPED_GROUP =
+        BROADCAST_PROCESSES,       /* the subscriber that is stopped has a process of its own */
+    STOPPED_PHASE = BENCH_REPEATS, /* phases from here on: with one stopped */
+};
 
-typedef struct Samples {
-    int count;
-    float latency_ms[SAMPLES_MAX];
-} Samples;
+typedef struct BroadcastRun {
+    Broadcast broadcast;
+    size_t shared_bytes;
+    int peers;
+    bool stopping; /* one is stopped now and then */
+    pid_t groups[BROADCAST_PROCESSES + 1];
+    pid_t feeder;
+} BroadcastRun;
 
-typedef struct SharedSamples {
-    BenchShared head;
-    _Atomic int joined; /* subscribers that have had weights */
-    Samples samples[];  /* (peers, BENCH_REPEATS) */
-} SharedSamples;
+typedef struct Figures {
+    BenchFigure median_ms, p99_ms, delivered;
+    BenchFigure stopped_median_ms, stopped_ratio; /* of the others, while one is stopped */
+    BenchFigure memory_kib;                       /* that the learner grows by meanwhile */
+    BenchFigure silent_ms, catch_up_ms;           /* until the newest is in use again */
+} Figures;
 
-typedef struct Sent {
-    uint32_t interval_ms;
-    int frames[BENCH_REPEATS];
-} Sent;
-
-/* What the subscribers' process needs to know. */
-typedef struct Broadcast {
-    Mlp mlp;
-    size_t frame_bytes;
-} Broadcast;
-
-/* --- Subscribers -------------------------------------------------------------------------------
+/* --- Processes ---------------------------------------------------------------------------------
  */
 
-/* The version tells what is needed: its epoch the repeat, from 2 (1 is the warm-up), and its update
- * the time at which it was given to the publisher, of the clock that both processes share. */
-static void take_frame(zmq_msg_t *frame, WireArena *arena, SharedSamples *shared, int index,
-                       bool *joined)
+static void fill_config(BroadcastRun *run, const Config *bench)
 {
-    Weights weights;
-    if (wire_weights_unpack(zmq_msg_data(frame), zmq_msg_size(frame), arena, &weights, NULL) != 0)
-        return;
-    double latency_ms = (double)(clock_ns() - (int64_t)weights.version.update) / 1e6;
-    if (!*joined) {
-        *joined = true;
-        atomic_fetch_add(&shared->joined, 1);
-    }
-    int repeat = (int)weights.version.epoch - 2;
-    if (repeat < 0 || repeat >= BENCH_REPEATS)
-        return;
-    Samples *samples = &shared->samples[index * BENCH_REPEATS + repeat];
-    if (samples->count < SAMPLES_MAX)
-        samples->latency_ms[samples->count++] = (float)latency_ms;
+    Config *config = &run->broadcast.learner.config;
+    config->hidden = bench->hidden;
+    config->warmup_env_steps = 0;
+    config->batch = bench->segment_steps; /* so the first segment is enough */
+    config->updates_per_env_step = 1.0 / (double)bench->segment_steps;
+    config->weights_bytes_per_s_max = INT64_C(1000000000000);
+    config->threads = 1;
 }
 
-static void subscriber(int index, void *context, BenchShared *head, const void *arg)
+static int start_processes(BroadcastRun *run, Err *err)
 {
-    const Broadcast *broadcast = arg;
-    int timeout_ms = BENCH_TIMEOUT_MS, frames = 2, linger_ms = 0;
-    bool joined = false;
-    void *socket = zmq_socket(context, ZMQ_SUB);
-    WireArena *arena = wire_arena_new(2 * broadcast->frame_bytes + (64 << 10));
-    if (socket && arena) {
-        zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof timeout_ms);
-        zmq_setsockopt(socket, ZMQ_RCVHWM, &frames, sizeof frames);
-        zmq_setsockopt(socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-        zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "W", 1);
-        zmq_connect(socket, head->endpoint);
-        while (!atomic_load(&head->stop)) {
-            zmq_msg_t frame;
-            zmq_msg_init(&frame);
-            if (zmq_msg_recv(&frame, socket, 0) >= 0)
-                take_frame(&frame, arena, (SharedSamples *)head, index, &joined);
-            zmq_msg_close(&frame);
-        }
+    Broadcast *broadcast = &run->broadcast;
+    int others = run->stopping ? run->peers - 1 : run->peers;
+    int code = bench_learner_start(&broadcast->learner, err);
+    for (int i = 0; i < BROADCAST_PROCESSES && !code; i++) {
+        broadcast->groups[i] = (BroadcastGroup){i, BROADCAST_PROCESSES, others};
+        if (i < others)
+            code = bench_fork(broadcast_subscribers_main, broadcast, i, &run->groups[i], err);
     }
-    if (socket)
-        zmq_close(socket);
-    wire_arena_destroy(&arena);
+    broadcast->groups[STOPPED_GROUP] = (BroadcastGroup){others, 1, run->peers};
+    if (!code && run->stopping)
+        code = bench_fork(broadcast_subscribers_main, broadcast, STOPPED_GROUP,
+                          &run->groups[STOPPED_GROUP], err);
+    if (!code)
+        code = bench_fork(broadcast_feeder_main, broadcast, 0, &run->feeder, err);
+    return code;
 }
 
-/* --- Publisher ---------------------------------------------------------------------------------
+static int check_processes(BroadcastRun *run, Err *err)
+{
+    bool well = !bench_has_ended(&run->broadcast.learner.pid) && !bench_has_ended(&run->feeder);
+    for (int i = 0; i <= STOPPED_GROUP && well; i++)
+        well = run->groups[i] == 0 || !bench_has_ended(&run->groups[i]);
+    if (well)
+        return bench_check_signals(err);
+    bench_learner_show_log(&run->broadcast.learner);
+    return err_set(err, ERR_NET, "a process of the benchmark ended too early");
+}
+
+static void end_processes(BroadcastRun *run)
+{
+    if (run->broadcast.shared)
+        atomic_store(&run->broadcast.shared->stop, true);
+    for (int i = 0; i <= STOPPED_GROUP; i++)
+        bench_end(&run->groups[i], SIGCONT, END_MS);
+    bench_end(&run->feeder, 0, END_MS);
+    (void)bench_learner_end(&run->broadcast.learner, NULL); /* it has no log to check */
+    bench_learner_remove(&run->broadcast.learner);
+}
+
+/* --- Measuring ---------------------------------------------------------------------------------
  */
 
-static int publish(Publisher *publisher, const Broadcast *broadcast, const float *params,
-                   int repeat, uint32_t interval_ms, Err *err)
+static int pause_ms(BroadcastRun *run, int ms, Err *err)
 {
-    struct timespec pause = {.tv_sec = interval_ms / 1000,
-                             .tv_nsec = (long)(interval_ms % 1000) * 1000000L};
-    publisher_receive(publisher);
-    Version version = {(uint32_t)(repeat + 2), (uint64_t)clock_ns()};
-    if (publisher_send(publisher, &broadcast->mlp, params, version, clock_ms()) != 0)
-        return err_set(err, ERR_NOMEM, "not enough memory for the weights");
-    nanosleep(&pause, NULL);
-    return 0;
+    bench_sleep_ms(ms);
+    return check_processes(run, err);
 }
 
-static int await_subscribers(Publisher *publisher, const Broadcast *broadcast, const float *params,
-                             SharedSamples *shared, int num_peers, Err *err)
+/* Until all have a policy that an update made. */
+static int await_subscribers(BroadcastRun *run, Err *err)
 {
-    int64_t deadline_ms = clock_ms() + BENCH_JOIN_MS;
-    while (atomic_load(&shared->joined) < num_peers) {
+    BroadcastShared *shared = run->broadcast.shared;
+    int64_t deadline_ms = clock_ms() + JOIN_MS;
+    atomic_store(&shared->phase, -1);
+    atomic_store(&shared->feeding, true);
+    for (;;) {
+        int joined = 0;
+        for (int i = 0; i < run->peers; i++)
+            joined += atomic_load(&shared->peers[i].in_use) > 0;
+        if (joined == run->peers)
+            return pause_ms(run, SETTLE_MS, err);
         if (clock_ms() > deadline_ms)
-            return err_set(err, ERR_NET, "only %d of %d subscribers are there within %d s",
-                           atomic_load(&shared->joined), num_peers, BENCH_JOIN_MS / 1000);
-        int code = publish(publisher, broadcast, params, -1, BENCH_TIMEOUT_MS, err);
+            return err_set(err, ERR_NET, "only %d of %d subscribers have a policy within %d s",
+                           joined, run->peers, JOIN_MS / 1000);
+        int code = pause_ms(run, LOOK_MS, err);
         if (code)
             return code;
     }
-    return 0;
 }
 
-/* Publishes for all repeats, at the learner's interval, and counts what it sent in each. */
-static int publish_repeats(const Config *config, Publisher *publisher, const Broadcast *broadcast,
-                           const float *params, SharedSamples *shared, Sent *sent, Err *err)
+/* Publishes for a while. *resident_kib is the most that the learner has meanwhile. */
+static int measure_phase(BroadcastRun *run, int phase, double seconds, double *resident_kib,
+                         Err *err)
 {
-    int num_peers = (int)config->peers;
-    int code = await_subscribers(publisher, broadcast, params, shared, num_peers, err);
-    sent->interval_ms =
-        publisher_interval_ms(publisher, (uint32_t)num_peers, (uint32_t)config->publish_interval_ms,
-                              (uint64_t)config->weights_bytes_per_s_max);
-    for (int repeat = 0; repeat < BENCH_REPEATS; repeat++) {
-        int64_t end_ns = clock_ns() + (int64_t)(config->seconds * 1e9 / BENCH_REPEATS);
-        int *frames = &sent->frames[repeat];
-        for (*frames = 0; !code && *frames < SAMPLES_MAX; ++*frames) {
-            if (*frames > 0 && clock_ns() >= end_ns)
-                break;
-            code = publish(publisher, broadcast, params, repeat, sent->interval_ms, err);
-        }
+    BroadcastShared *shared = run->broadcast.shared;
+    int64_t end_ms = clock_ms() + (int64_t)(seconds * 1000);
+    int code = ERR_OK;
+    *resident_kib = 0;
+    atomic_store(&shared->phase, phase);
+    while (!code && clock_ms() < end_ms) {
+        double kib = bench_resident_kib(run->broadcast.learner.pid);
+        *resident_kib = kib > *resident_kib ? kib : *resident_kib;
+        code = pause_ms(run, MEMORY_LOOK_MS, err);
+    }
+    atomic_store(&shared->phase, -1);
+    return code ? code : pause_ms(run, BROADCAST_INTERVAL_MS, err);
+}
+
+/* Lets the stopped one go on; *ms until it acts with what is the newest now. */
+static int catch_up(BroadcastRun *run, double *ms, Err *err)
+{
+    BroadcastShared *shared = run->broadcast.shared;
+    BroadcastPeer *peer = &shared->peers[run->peers - 1];
+    uint64_t newest = atomic_load(&shared->sent);
+    int64_t began_ns = clock_ns();
+    int64_t deadline_ms = clock_ms() + CATCH_UP_MS;
+    kill(run->groups[STOPPED_GROUP], SIGCONT);
+    while (atomic_load(&peer->in_use) < newest && clock_ms() < deadline_ms) {
+        int code = pause_ms(run, 1, err);
+        if (code)
+            return code;
+    }
+    *ms = (double)(clock_ns() - began_ns) / 1e6;
+    return ERR_OK;
+}
+
+/* One repeat with one stopped: first while the others go on being served, and on again while
+ * nothing new is published; then for longer than heartbeats allow, and on again while policies
+ * come. */
+static int measure_stopped(BroadcastRun *run, int repeat, double seconds, Figures *figures,
+                           double resident_before_kib, Err *err)
+{
+    enum { LONG_STOP_MS = 4000 };
+    BroadcastShared *shared = run->broadcast.shared;
+    pid_t stopped = run->groups[STOPPED_GROUP];
+    double resident_kib = 0;
+    kill(stopped, SIGSTOP);
+    int code = pause_ms(run, SETTLE_MS, err);
+    if (!code)
+        code = measure_phase(run, STOPPED_PHASE + repeat, seconds, &resident_kib, err);
+    figures->memory_kib.value[repeat] = resident_kib - resident_before_kib;
+    atomic_store(&shared->feeding, false);
+    if (!code)
+        code = pause_ms(run, SETTLE_MS, err);
+    if (!code)
+        code = catch_up(run, &figures->silent_ms.value[repeat], err);
+    atomic_store(&shared->feeding, true);
+    if (!code)
+        code = pause_ms(run, SETTLE_MS, err);
+    kill(stopped, SIGSTOP);
+    if (!code)
+        code = pause_ms(run, LONG_STOP_MS, err);
+    if (!code)
+        code = catch_up(run, &figures->catch_up_ms.value[repeat], err);
+    return code ? code : pause_ms(run, SETTLE_MS, err);
+}
+
+static int measure(BroadcastRun *run, double seconds, Figures *figures, Err *err)
+{
+    double phase_s = seconds / BENCH_REPEATS / (run->stopping ? 2 : 1);
+    int code = await_subscribers(run, err);
+    for (int i = 0; i < BENCH_REPEATS && !code; i++) {
+        double resident_kib = 0;
+        code = measure_phase(run, i, phase_s, &resident_kib, err);
+        if (!code && run->stopping)
+            code = measure_stopped(run, i, phase_s, figures, resident_kib, err);
     }
     return code;
 }
@@ -139,111 +207,108 @@ static int publish_repeats(const Config *config, Publisher *publisher, const Bro
 /* --- Report ------------------------------------------------------------------------------------
  */
 
-typedef struct Figures {
-    BenchFigure median_ms;
-    BenchFigure p99_ms;
-    BenchFigure delivered; /* part of the frames that came through; 1: all */
-} Figures;
-
-static int summarize(const SharedSamples *shared, int num_peers, const Sent *sent, Figures *figures,
-                     Err *err)
+/* The latencies of a phase, of all but the one that is stopped at times; how many there are. */
+static int collect(const BroadcastRun *run, int phase, double *all)
 {
-    double *all = malloc((size_t)num_peers * SAMPLES_MAX * sizeof *all);
-    if (!all)
-        return err_set(err, ERR_NOMEM, "not enough memory for the latencies");
-    for (int repeat = 0; repeat < BENCH_REPEATS; repeat++) {
-        int n = 0;
-        for (int peer = 0; peer < num_peers; peer++) {
-            const Samples *samples = &shared->samples[peer * BENCH_REPEATS + repeat];
-            for (int i = 0; i < samples->count; i++)
-                all[n++] = (double)samples->latency_ms[i];
-        }
-        figures->median_ms.value[repeat] = bench_percentile(all, n, 0.5);
-        figures->p99_ms.value[repeat] = bench_percentile(all, n, 0.99);
-        figures->delivered.value[repeat] = (double)n / ((double)num_peers * sent->frames[repeat]);
+    int n = 0;
+    int others = run->stopping ? run->peers - 1 : run->peers;
+    for (int peer = 0; peer < others; peer++) {
+        const BroadcastSamples *samples = &run->broadcast.shared->peers[peer].samples[phase];
+        for (int i = 0; i < samples->count; i++)
+            all[n++] = (double)samples->latency_ms[i];
     }
-    free(all);
-    return 0;
+    return n;
 }
 
-static int report(const Config *config, const Broadcast *broadcast, const SharedSamples *shared,
-                  const Sent *sent, Err *err)
+static int summarize(const BroadcastRun *run, Figures *figures, Err *err)
 {
-    Figures figures;
+    int others = run->stopping ? run->peers - 1 : run->peers;
+    double *all = malloc((size_t)run->peers * BROADCAST_SAMPLES_MAX * sizeof *all);
+    if (!all)
+        return err_set(err, ERR_NOMEM, "not enough memory for the latencies");
+    for (int i = 0; i < BENCH_REPEATS; i++) {
+        int frames = atomic_load(&run->broadcast.shared->frames[i]);
+        int n = collect(run, i, all);
+        figures->median_ms.value[i] = bench_percentile(all, n, 0.5);
+        figures->p99_ms.value[i] = bench_percentile(all, n, 0.99);
+        figures->delivered.value[i] = (double)n / ((double)others * frames);
+        n = collect(run, STOPPED_PHASE + i, all);
+        figures->stopped_median_ms.value[i] = bench_percentile(all, n, 0.5);
+        figures->stopped_ratio.value[i] =
+            figures->stopped_median_ms.value[i] / figures->median_ms.value[i];
+    }
+    free(all);
+    return ERR_OK;
+}
+
+static int report(const BroadcastRun *run, const Figures *figures, Err *err)
+{
+    const Config *config = run->broadcast.config;
     BenchReport out;
-    int code = summarize(shared, (int)config->peers, sent, &figures, err);
+    Mlp mlp;
+    int code = mlp_shape(&mlp, (int)config->obs_dim, config->hidden.size, config->hidden.count,
+                         (int)config->act_dim, true, err);
     if (code)
         return code;
-    bench_report_begin(&out, config, "broadcast",
-                       "weights from the learner's publisher over loopback TCP to subscriber "
-                       "threads of another process: from handing them over to having decoded and "
-                       "checked them. The interval is the learner's, stretched for so many "
-                       "subscribers; a full pipe drops frames");
-    bench_report_setting(&out, "peers", config->peers);
-    bench_report_setting(&out, "frame_bytes", (int64_t)broadcast->frame_bytes);
-    bench_report_setting(&out, "interval_ms", sent->interval_ms);
-    bench_report_figure(&out, "latency_median_ms", "ms", &figures.median_ms);
-    bench_report_figure(&out, "latency_p99_ms", "ms", &figures.p99_ms);
-    bench_report_figure(&out, "delivered", "of 1", &figures.delivered);
+    bench_report_begin(
+        &out, config, "broadcast",
+        "a policy from the whole learner over loopback TCP to actors in other processes: from the "
+        "leaving of the segment that the update is made from, to the policy being in use; so "
+        "ingest and one update are in it too");
+    bench_report_setting(&out, "peers", run->peers);
+    bench_report_setting(&out, "parameters", (int64_t)mlp_num_params(&mlp));
+    bench_report_setting(&out, "interval_ms", BROADCAST_INTERVAL_MS);
+    bench_report_text(&out, "curve", config->mode == BENCH_MODE_CURVE ? "yes" : "no");
+    bench_report_setting(&out, "cores", cpu_usable_count());
+    bench_report_figure(&out, "latency_median_ms", "ms", &figures->median_ms);
+    bench_report_figure(&out, "latency_p99_ms", "ms", &figures->p99_ms);
+    bench_report_figure(&out, "delivered", "of 1", &figures->delivered);
+    if (run->stopping) {
+        bench_report_figure(&out, "stopped_median_ms", "ms, of the others, one stopped",
+                            &figures->stopped_median_ms);
+        bench_report_figure(&out, "stopped_ratio", "to all running", &figures->stopped_ratio);
+        bench_report_figure(&out, "memory_kib", "KiB more in the learner, one stopped",
+                            &figures->memory_kib);
+        bench_report_figure(&out, "catch_up_silent_ms", "ms to the newest, none published since",
+                            &figures->silent_ms);
+        bench_report_figure(&out, "catch_up_ms", "ms to the newest, after 4 s",
+                            &figures->catch_up_ms);
+    }
     return bench_report_end(&out, err);
 }
 
 /* --- Command -----------------------------------------------------------------------------------
  */
 
-static int make_policy(const Config *config, Broadcast *broadcast, float **params, Err *err)
-{
-    int code = mlp_shape(&broadcast->mlp, (int)config->obs_dim, config->hidden.size,
-                         config->hidden.count, (int)config->act_dim, true, err);
-    if (code)
-        return code;
-    *params = calloc(mlp_num_params(&broadcast->mlp), sizeof **params);
-    if (!*params)
-        return err_set(err, ERR_NOMEM, "not enough memory for a policy");
-    Rng rng = rng_stream((uint64_t)config->seed, RNG_TEST, 4, 0, 0);
-    mlp_init_params(&broadcast->mlp, *params, &rng);
-    Weights weights = {.version = {1, 1}, .mlp = broadcast->mlp, .params = *params};
-    broadcast->frame_bytes = wire_weights_size(&weights, 1);
-    return 0;
-}
-
-static int publish_to(const Config *config, const Broadcast *broadcast, const float *params,
-                      BenchPeers *peers, Sent *sent, Err *err)
-{
-    Publisher *publisher = NULL;
-    void *context = zmq_ctx_new();
-    if (!context)
-        return err_set(err, ERR_NOMEM, "not enough memory for the publisher");
-    int code = publisher_new(context, "tcp://127.0.0.1:*", NULL, &publisher, err);
-    if (!code)
-        code = bench_peers_go(peers, publisher_socket(publisher), err);
-    if (!code)
-        code = publish_repeats(config, publisher, broadcast, params, (SharedSamples *)peers->shared,
-                               sent, err);
-    publisher_destroy(&publisher);
-    zmq_ctx_term(context);
-    return code;
-}
-
 int bench_broadcast(const Config *config, Err *err)
 {
-    Broadcast broadcast;
-    BenchPeers peers = {0};
-    Sent sent = {0};
-    float *params = NULL;
-    size_t shared_bytes =
-        sizeof(SharedSamples) + (size_t)config->peers * BENCH_REPEATS * sizeof(Samples);
-    int code = make_policy(config, &broadcast, &params, err);
-    if (!code)
-        code = bench_peers_start(&peers, (int)config->peers, shared_bytes, subscriber, &broadcast,
-                                 err);
+    static BroadcastRun run;
+    static Figures figures;
+    if (config->mode == BENCH_MODE_LOG || config->mode == BENCH_MODE_DISK)
+        return err_set(err, ERR_USAGE, "--mode log and disk belong to bench ingest");
+    run.peers = (int)config->peers;
+    run.stopping = config->mode == BENCH_MODE_STOPPED;
+    if (run.stopping && run.peers < 2)
+        return err_set(err, ERR_USAGE, "--mode stopped needs --peers 2 or more");
+    run.broadcast.config = config;
+    run.shared_bytes = sizeof(BroadcastShared) + (size_t)run.peers * sizeof(BroadcastPeer);
+    bench_raise_descriptors();
+    bench_catch_signals();
+    run.broadcast.shared = bench_share(run.shared_bytes, err);
+    if (!run.broadcast.shared)
+        return ERR_NOMEM;
+    int code = bench_learner_prepare(&run.broadcast.learner, config, err);
     if (!code) {
-        code = publish_to(config, &broadcast, params, &peers, &sent, err);
-        bench_peers_stop(&peers);
-        if (!code)
-            code = report(config, &broadcast, (const SharedSamples *)peers.shared, &sent, err);
-        bench_peers_release(&peers);
+        fill_config(&run, config);
+        code = start_processes(&run, err);
     }
-    free(params);
+    if (!code)
+        code = measure(&run, config->seconds, &figures, err);
+    end_processes(&run);
+    if (!code)
+        code = summarize(&run, &figures, err);
+    if (!code)
+        code = report(&run, &figures, err);
+    bench_unshare(run.broadcast.shared, run.shared_bytes);
     return code;
 }

@@ -40,7 +40,7 @@ typedef struct Memory {
 
 static int run_leg(const Config *config, bool raw, int peers, IngestRate *rate, Err *err)
 {
-    IngestLeg leg = {.config = config, .mode = config->mode, .raw = raw, .peers = peers};
+    IngestLeg leg = {.config = config, .raw = raw, .peers = peers};
     int code = ingest_leg_begin(&leg, peers, err);
     if (!code)
         code = ingest_leg_measure(&leg, warmup_s, rate, err);
@@ -76,7 +76,7 @@ static int look_at_memory(IngestLeg *leg, double *resident_kib, double *tcp_kib,
     int code = ERR_OK;
     for (int i = 0; i < MEMORY_LOOKS && !code; i++) {
         code = ingest_leg_measure(leg, LOOK_MS / 1000.0, &unused, err);
-        resident[i] = bench_resident_kib(leg->server);
+        resident[i] = bench_resident_kib(ingest_leg_server(leg));
         tcp[i] = bench_tcp_kib();
     }
     *resident_kib = bench_percentile(resident, MEMORY_LOOKS, 0.5);
@@ -88,7 +88,7 @@ static int look_at_memory(IngestLeg *leg, double *resident_kib, double *tcp_kib,
 static int measure_memory(const Config *config, Memory *memory, Err *err)
 {
     int peers = (int)config->peers;
-    IngestLeg leg = {.config = config, .mode = config->mode, .peers = peers};
+    IngestLeg leg = {.config = config, .peers = peers};
     int code = ingest_leg_begin(&leg, peers < MEMORY_PEERS ? peers : MEMORY_PEERS, err);
     if (!code)
         code = look_at_memory(&leg, &memory->few_kib, &memory->tcp_few_kib, err);
@@ -184,6 +184,7 @@ int bench_ingest(const Config *config, Err *err)
     if (config->mode == BENCH_MODE_STOPPED)
         return err_set(err, ERR_USAGE, "--mode stopped belongs to bench broadcast");
     bench_raise_descriptors();
+    bench_catch_signals();
     int code = many ? measure_memory(config, &memory, err) : ERR_OK;
     if (!code)
         code = run_pairs(config, !many, many ? FEW_PEERS : (int)config->peers, &pairs, err);

@@ -1,26 +1,14 @@
 #include "cli/bench/bench_ingest_leg.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "cli/bench/bench_process.h"
 #include "common/clock.h"
-#include "common/fs.h"
 #include "common/rng.h"
 
 enum {
     LOOK_MS = 10,
     BEGIN_MS = 60000, /* longest wait until all senders are connected */
     SENDERS_END_MS = 2000,
-    SERVER_END_MS = 20000, /* a learner writes its last checkpoint */
-    ENVS_MIN = 64,         /* of all senders together */
-    LOG_TAIL_BYTES = 600,
+    ENVS_MIN = 64, /* of all senders together */
 };
 
 void ingest_fill_segment(Segment *segment, int obs_dim, int act_dim, int num_steps, uint64_t seed)
@@ -37,33 +25,13 @@ void ingest_fill_segment(Segment *segment, int obs_dim, int act_dim, int num_ste
         segment->reward[i] = (float)rng_normal(&rng);
 }
 
-void ingest_redirect_log(const IngestLeg *leg)
-{
-    char path[FS_PATH_MAX];
-    if (fs_join(path, leg->directory, "stderr", NULL) != 0)
-        return;
-    int fd = open(path, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return;
-    dup2(fd, STDERR_FILENO);
-    close(fd);
-}
-
 /* --- Begin -------------------------------------------------------------------------------------
  */
 
-static const char *parent_directory(const IngestLeg *leg)
-{
-    bool on_disk = leg->mode == BENCH_MODE_DISK && !leg->raw;
-    if (!on_disk)
-        return "/dev/shm";
-    return leg->config->run_dir[0] != '\0' ? leg->config->run_dir : ".";
-}
-
 static int start_processes(IngestLeg *leg, Err *err)
 {
-    int code = bench_fork(leg->raw ? ingest_raw_server_main : ingest_learner_main, leg, 0,
-                          &leg->server, err);
+    int code = leg->raw ? bench_fork(ingest_raw_server_main, leg, 0, &leg->raw_server, err)
+                        : bench_learner_start(&leg->learner, err);
     for (int i = 0; i < ingest_leg_processes(leg) && !code; i++)
         code = bench_fork(leg->raw ? ingest_raw_sender_main : ingest_sender_main, leg, i,
                           &leg->senders[i], err);
@@ -72,16 +40,11 @@ static int start_processes(IngestLeg *leg, Err *err)
 
 int ingest_leg_begin(IngestLeg *leg, int connected, Err *err)
 {
-    int port = 0;
     leg->shared = bench_share(sizeof *leg->shared, err);
     if (!leg->shared)
         return ERR_NOMEM;
     leg->envs = leg->peers < ENVS_MIN ? ENVS_MIN / leg->peers : 1;
-    int code =
-        bench_make_directory(parent_directory(leg), leg->directory, sizeof leg->directory, err);
-    if (!code)
-        code = bench_free_ports(&port, err);
-    snprintf(leg->endpoint, sizeof leg->endpoint, "tcp://127.0.0.1:%d", port);
+    int code = bench_learner_prepare(&leg->learner, leg->config, err);
     if (!code)
         code = start_processes(leg, err);
     return code ? code : ingest_leg_connect(leg, connected, err);
@@ -106,27 +69,15 @@ static int num_connected(const IngestLeg *leg)
     return (int)sum;
 }
 
-/* What the processes said last, for a person. */
-static void show_log(const IngestLeg *leg)
-{
-    char path[FS_PATH_MAX];
-    char *text = NULL;
-    size_t bytes = 0;
-    if (fs_join(path, leg->directory, "stderr", NULL) != 0 ||
-        fs_read_file(path, SIZE_MAX / 2, &text, &bytes, NULL) != 0)
-        return;
-    fprintf(stderr, "%s", bytes > LOG_TAIL_BYTES ? text + bytes - LOG_TAIL_BYTES : text);
-    free(text);
-}
-
 static int check_processes(IngestLeg *leg, Err *err)
 {
-    bool well = !bench_has_ended(&leg->server);
+    bool well = !bench_has_ended(leg->raw ? &leg->raw_server : &leg->learner.pid);
     for (int i = 0; i < ingest_leg_processes(leg) && well; i++)
         well = !bench_has_ended(&leg->senders[i]);
     if (!well)
-        show_log(leg);
-    return well ? ERR_OK : err_set(err, ERR_NET, "a process of the benchmark ended too early");
+        bench_learner_show_log(&leg->learner);
+    return well ? bench_check_signals(err)
+                : err_set(err, ERR_NET, "a process of the benchmark ended too early");
 }
 
 int ingest_leg_connect(IngestLeg *leg, int connected, Err *err)
@@ -155,7 +106,7 @@ typedef struct Meter {
 static Meter read_meter(const IngestLeg *leg)
 {
     Meter meter = {.ns = clock_ns(), .segments = (double)acked(leg)};
-    meter.server_s = bench_cpu_s(leg->server);
+    meter.server_s = bench_cpu_s(ingest_leg_server(leg));
     for (int i = 0; i < ingest_leg_processes(leg); i++)
         meter.senders_s += bench_cpu_s(leg->senders[i]);
     return meter;
@@ -178,38 +129,15 @@ int ingest_leg_measure(IngestLeg *leg, double seconds, IngestRate *rate, Err *er
 /* --- End ---------------------------------------------------------------------------------------
  */
 
-/* Whether the run left bytes of a log. */
-static bool has_log(const IngestLeg *leg)
-{
-    char path[FS_PATH_MAX];
-    char file[FS_PATH_MAX];
-    struct stat status;
-    bool found = false;
-    if (fs_join(path, leg->directory, "run/replay", NULL) != 0)
-        return false;
-    DIR *directory = opendir(path);
-    for (struct dirent *entry; directory && (entry = readdir(directory));)
-        found =
-            found || (fs_join(file, path, entry->d_name, NULL) == 0 && stat(file, &status) == 0 &&
-                      S_ISREG(status.st_mode) && status.st_size > 0);
-    if (directory)
-        closedir(directory);
-    return found;
-}
-
 int ingest_leg_end(IngestLeg *leg, Err *err)
 {
-    int code = ERR_OK;
     if (leg->shared)
         atomic_store(&leg->shared->stop, true);
     for (int i = 0; i < INGEST_PROCESSES_MAX; i++)
         bench_end(&leg->senders[i], 0, SENDERS_END_MS);
-    bench_end(&leg->server, SIGTERM, SERVER_END_MS);
-    bool logs = !leg->raw && (leg->mode == BENCH_MODE_LOG || leg->mode == BENCH_MODE_DISK);
-    if (logs && leg->directory[0] != '\0' && !has_log(leg))
-        code = err_set(err, ERR_FORMAT, "the learner wrote no replay log");
-    bench_remove_directory(leg->directory);
-    leg->directory[0] = '\0';
+    bench_end(&leg->raw_server, 0, SENDERS_END_MS);
+    int code = bench_learner_end(&leg->learner, err);
+    bench_learner_remove(&leg->learner);
     bench_unshare(leg->shared, sizeof *leg->shared);
     leg->shared = NULL;
     return code;

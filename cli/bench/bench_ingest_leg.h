@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "cli/bench/bench_learner.h"
 #include "common/config/config.h"
 #include "common/err.h"
 #include "common/segment.h"
@@ -32,18 +33,16 @@ typedef struct IngestShared {
 
 typedef struct IngestLeg {
     const Config *config;
-    BenchMode mode;
     bool raw;
     int peers;
     int envs; /* of each sender: how many segments may be on their way */
-    char endpoint[64];
-    char directory[512]; /* that goes with the leg */
+    BenchLearner learner;
     IngestShared *shared;
-    pid_t server;
+    pid_t raw_server; /* in place of the learner's process */
     pid_t senders[INGEST_PROCESSES_MAX];
 } IngestLeg;
 
-/* Starts the processes of a leg whose config, mode, raw and peers are set, and waits until
+/* Starts the processes of a leg whose config, raw and peers are set, and waits until
  * `connected` senders are, and send. */
 int ingest_leg_begin(IngestLeg *leg, int connected, Err *err);
 
@@ -62,6 +61,11 @@ int ingest_leg_measure(IngestLeg *leg, double seconds, IngestRate *rate, Err *er
 /* Ends it, also one that failed to begin. ERR_FORMAT where it left no log, and should have. */
 int ingest_leg_end(IngestLeg *leg, Err *err);
 
+static inline pid_t ingest_leg_server(const IngestLeg *leg)
+{
+    return leg->raw ? leg->raw_server : leg->learner.pid;
+}
+
 static inline int ingest_leg_processes(const IngestLeg *leg)
 {
     return leg->peers < INGEST_PROCESSES_MAX ? leg->peers : INGEST_PROCESSES_MAX;
@@ -70,11 +74,7 @@ static inline int ingest_leg_processes(const IngestLeg *leg)
 /* Fills a segment with numbers as an environment could make them. */
 void ingest_fill_segment(Segment *segment, int obs_dim, int act_dim, int num_steps, uint64_t seed);
 
-/* What a process of a leg says goes to a file: only of one that fails it is of interest. */
-void ingest_redirect_log(const IngestLeg *leg);
-
 /* The lives of the processes; each returns its exit code. */
-int ingest_learner_main(const void *leg, int index);
 int ingest_sender_main(const void *leg, int index);
 int ingest_raw_server_main(const void *leg, int index);
 int ingest_raw_sender_main(const void *leg, int index);

@@ -87,8 +87,8 @@ int ingest_raw_server_main(const void *arg, int index)
     server.ack_every = (server.in_hand + 3) / 4;
     if (!server.socket || zmq_setsockopt(server.socket, ZMQ_RCVHWM, &queue, sizeof queue) != 0 ||
         zmq_setsockopt(server.socket, ZMQ_SNDHWM, &queue, sizeof queue) != 0 ||
-        zmq_bind(server.socket, leg->endpoint) != 0) {
-        log_error("cannot bind %s: %s", leg->endpoint, zmq_strerror(zmq_errno()));
+        zmq_bind(server.socket, leg->learner.config.bind) != 0) {
+        log_error("cannot bind %s: %s", leg->learner.config.bind, zmq_strerror(zmq_errno()));
         return 1;
     }
     zmq_pollitem_t item = {.socket = server.socket, .events = ZMQ_POLLIN};
@@ -166,7 +166,7 @@ static int open_senders(RawSenders *all, void *context)
         sender->socket = zmq_socket(context, ZMQ_DEALER);
         if (!sender->socket ||
             zmq_setsockopt(sender->socket, ZMQ_SNDHWM, &queue, sizeof queue) != 0 ||
-            zmq_connect(sender->socket, all->leg->endpoint) != 0)
+            zmq_connect(sender->socket, all->leg->learner.config.bind) != 0)
             return ERR_NET;
         send_frame(all, sender, sizeof(uint64_t), 0); /* the answer is the first credit */
         all->items[i] = (zmq_pollitem_t){.socket = sender->socket, .events = ZMQ_POLLIN};

@@ -34,7 +34,6 @@ typedef struct Senders {
     const IngestLeg *leg;
     IngestCount *count;
     void *zmq_context;
-    Config config; /* an actor's */
     Sender *senders;
     int num_senders; /* that are open */
     int max;
@@ -42,23 +41,12 @@ typedef struct Senders {
     int64_t swept_ms;
 } Senders;
 
-static void fill_spec(const Config *config, Spec *spec)
-{
-    *spec =
-        (Spec){.name = "bench", .obs_dim = (int)config->obs_dim, .act_dim = (int)config->act_dim};
-    for (int i = 0; i < spec->act_dim; i++) {
-        spec->action_low[i] = -1;
-        spec->action_high[i] = 1;
-    }
-}
-
 static int open_sender(Senders *all, int global_index, Err *err)
 {
     const Config *bench = all->leg->config;
     Sender *sender = &all->senders[all->num_senders];
     static Hello hello;
-    hello = (Hello){.role = ROLE_ACTOR, .has_spec = true, .num_envs = (uint32_t)all->leg->envs};
-    fill_spec(bench, &hello.spec);
+    bench_learner_hello(bench, all->leg->envs, &hello);
     snprintf(hello.name, sizeof hello.name, "bench/%d", global_index);
     int places = PLACES_PER_ENV * all->leg->envs;
     if (places < PLACES_MIN)
@@ -70,8 +58,8 @@ static int open_sender(Senders *all, int global_index, Err *err)
         ingest_fill_segment(&sender->outbox.segments[i], hello.spec.obs_dim, hello.spec.act_dim,
                             (int)bench->segment_steps, (uint64_t)bench->seed + (uint64_t)i);
     sender->busy = true;
-    int code = connection_open(&sender->connection, all->zmq_context, &all->config, &hello,
-                               &sender->outbox, WIRE_SMALL_BYTES_MAX, err);
+    int code = connection_open(&sender->connection, all->zmq_context, &all->leg->learner.actor,
+                               &hello, &sender->outbox, WIRE_SMALL_BYTES_MAX, err);
     all->num_senders += code == 0;
     return code;
 }
@@ -186,8 +174,7 @@ int ingest_sender_main(const void *arg, int index)
     const IngestLeg *leg = arg;
     static Senders all;
     Err err = {""};
-    ingest_redirect_log(leg);
-    log_set_name("sender");
+    bench_learner_redirect_log(&leg->learner, "sender");
     all.leg = leg;
     all.count = &leg->shared->counts[index];
     all.max = leg->peers / INGEST_PROCESSES_MAX + 1;
@@ -199,8 +186,6 @@ int ingest_sender_main(const void *arg, int index)
         log_error("not enough memory for %d senders", all.max);
         return 1;
     }
-    config_init(&all.config);
-    snprintf(all.config.connect, sizeof all.config.connect, "%s", leg->endpoint);
     int code = send_until_stopped(&all, index, &err);
     if (code != 0)
         log_error("%s", err.text);

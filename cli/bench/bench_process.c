@@ -34,6 +34,34 @@ void bench_sleep_ms(int ms)
     nanosleep(&time, NULL);
 }
 
+/* --- Signals -----------------------------------------------------------------------------------
+ */
+
+static volatile sig_atomic_t signal_came;
+
+static void on_signal(int signal_number)
+{
+    signal_came = signal_number;
+}
+
+static void set_handler(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+void bench_catch_signals(void)
+{
+    set_handler(on_signal);
+}
+
+int bench_check_signals(Err *err)
+{
+    return signal_came ? err_set(err, ERR_STOPPED, "stopped by a signal") : ERR_OK;
+}
+
 /* --- Processes ---------------------------------------------------------------------------------
  */
 
@@ -60,6 +88,7 @@ int bench_fork(int (*run)(const void *arg, int index), const void *arg, int inde
     fflush(NULL);
     *pid = fork();
     if (*pid == 0) {
+        set_handler(SIG_DFL);
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         _exit(getppid() == parent ? run(arg, index) : 1);
     }

@@ -26,7 +26,15 @@ bool bench_has_ended(pid_t *pid);
 /* Sends a signal (0: none), and ends the process for good when it is still there after a while. */
 void bench_end(pid_t *pid, int signal_number, int patience_ms);
 
+/* Also returns when a signal comes. */
 void bench_sleep_ms(int ms);
+
+/* From now on SIGINT and SIGTERM only end waits, so that what was made can be removed. Not for what
+ * is forked. */
+void bench_catch_signals(void);
+
+/* ERR_STOPPED once one came. */
+int bench_check_signals(Err *err);
 
 /* As many descriptors as the system gives: a connection takes up to three. */
 void bench_raise_descriptors(void);
