@@ -4,21 +4,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUFFER_BYTES = 1 << 20 };
+enum { BUFFER_BYTES = 1 << 20, BUFFER_BYTES_MIN = 4096 };
+
+/* Room for any frame that the file can hold: never by what its head says alone. */
+static int make_room(FrameInput *input, Err *err)
+{
+    size_t capacity = frame_bytes(input->payload_bytes_max);
+    if (capacity < BUFFER_BYTES)
+        capacity = BUFFER_BYTES;
+    if (capacity > input->size)
+        capacity = input->size < BUFFER_BYTES_MIN ? BUFFER_BYTES_MIN : (size_t)input->size;
+    if (capacity <= input->capacity)
+        return ERR_OK;
+    free(input->buffer);
+    input->buffer = malloc(capacity);
+    input->capacity = input->buffer ? capacity : 0;
+    return input->buffer
+               ? ERR_OK
+               : err_set(err, ERR_NOMEM, "no memory to read the log: %zu bytes", capacity);
+}
 
 int frame_input_open(FrameInput *input, const LogDisk *disk, const char *path, uint64_t salt,
                      size_t payload_bytes_max, Err *err)
 {
-    size_t capacity = frame_bytes(payload_bytes_max);
-    if (capacity < BUFFER_BYTES)
-        capacity = BUFFER_BYTES;
-    if (capacity > input->capacity) {
-        free(input->buffer);
-        input->buffer = malloc(capacity);
-        input->capacity = input->buffer ? capacity : 0;
-        if (!input->buffer)
-            return err_set(err, ERR_NOMEM, "no memory to read the log: %zu bytes", capacity);
-    }
     input->disk = disk;
     input->salt = salt;
     input->payload_bytes_max = payload_bytes_max;
@@ -31,12 +39,11 @@ int frame_input_open(FrameInput *input, const LogDisk *disk, const char *path, u
     if (input->file < 0)
         return disk_error(err, "read", path, input->file);
     int64_t size = disk->size(disk->context, input->file);
-    if (size < 0) {
+    input->size = size < 0 ? 0 : (uint64_t)size;
+    int code = size < 0 ? disk_error(err, "read", path, (int)size) : make_room(input, err);
+    if (code != ERR_OK)
         frame_input_close(input);
-        return disk_error(err, "read", path, (int)size);
-    }
-    input->size = (uint64_t)size;
-    return ERR_OK;
+    return code;
 }
 
 void frame_input_close(FrameInput *input)
