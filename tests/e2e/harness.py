@@ -38,9 +38,14 @@ _prctl = ctypes.CDLL(None).prctl
 _PR_SET_PDEATHSIG = 1
 
 
-def _in_child():
-    """A test that is killed takes its programs along; and an interrupt is heard as in a terminal."""
+def dies_with_its_parent():
+    """A test that is killed takes its programs along."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _in_child():
+    """And an interrupt is heard as in a terminal."""
+    dies_with_its_parent()
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

@@ -9,13 +9,15 @@ forwarding: nobody is told, and no cable is seen to be unplugged. Needs root.
 
 import argparse
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-import unittest
 
-from harness import SLOW, SMALL, EndToEnd, knows, main, wait_until
+from harness import SLOW, SMALL, EndToEnd, dies_with_its_parent, knows, main, wait_until
+from plog import Log
 
 HEARTBEAT_S = 1.0
 LOST_AFTER_S = 3 * HEARTBEAT_S
@@ -29,43 +31,48 @@ options = argparse.Namespace(seconds=None)
 
 
 class Hosts:
-    """learner -- router -- actor. Names are this process's own, and none is left behind."""
+    """learner -- router -- actor. Each host is the network of a process that sleeps; it goes when its
+    last process does, so that none is left behind, whatever becomes of this one."""
 
-    def __init__(self):
-        self.names = {host: f"polyak-{os.getpid()}-{host}" for host in (LEARNER, ROUTER, ACTOR)}
+    def __init__(self, test):
+        self.test = test
+        self.pids = {}
+        for host in (LEARNER, ROUTER, ACTOR):
+            sleeper = subprocess.Popen(["unshare", "--net", "sleep", "infinity"],
+                                       preexec_fn=dies_with_its_parent)
+            test.addCleanup(sleeper.wait)
+            test.addCleanup(sleeper.kill)
+            self.pids[host] = sleeper.pid
+        for pid in self.pids.values():
+            wait_until(lambda pid=pid: self.network(pid) != self.network("self"), "a network")
 
-    def ip(self, *args):
-        done = subprocess.run(["ip", *args], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise unittest.SkipTest(f"ip {' '.join(args)}: {done.stderr.strip()}")
+    def network(self, pid):
+        return os.readlink(f"/proc/{pid}/ns/net")
 
     def inside(self, host):
-        return ["nsenter", f"--net=/run/netns/{self.names[host]}"]
+        return ["nsenter", f"--net=/proc/{self.pids[host]}/ns/net"]
+
+    def run(self, host, *words):
+        done = subprocess.run([*self.inside(host), *words], capture_output=True, text=True,
+                              check=False)
+        if done.returncode != 0:
+            self.test.skipTest(f"{' '.join(words)}: {done.stderr.strip()}")
 
     def build(self):
-        for name in self.names.values():
-            self.ip("netns", "add", name)
-            self.ip("-n", name, "link", "set", "lo", "up")
+        for host in self.pids:
+            self.run(host, "ip", "link", "set", "lo", "up")
         for net, host in ((1, LEARNER), (2, ACTOR)):
-            name, router = self.names[host], self.names[ROUTER]
-            self.ip("link", "add", "eth0", "netns", name, "type", "veth",
-                    "peer", "name", f"eth{net}", "netns", router)
-            self.ip("-n", name, "address", "add", f"10.77.{net}.1/24", "dev", "eth0")
-            self.ip("-n", router, "address", "add", f"10.77.{net}.254/24", "dev", f"eth{net}")
-            self.ip("-n", name, "link", "set", "eth0", "up")
-            self.ip("-n", router, "link", "set", f"eth{net}", "up")
-            self.ip("-n", name, "route", "add", "default", "via", f"10.77.{net}.254")
+            self.run(host, "ip", "link", "add", "eth0", "type", "veth",
+                     "peer", "name", f"eth{net}", "netns", str(self.pids[ROUTER]))
+            self.run(host, "ip", "address", "add", f"10.77.{net}.1/24", "dev", "eth0")
+            self.run(ROUTER, "ip", "address", "add", f"10.77.{net}.254/24", "dev", f"eth{net}")
+            self.run(host, "ip", "link", "set", "eth0", "up")
+            self.run(ROUTER, "ip", "link", "set", f"eth{net}", "up")
+            self.run(host, "ip", "route", "add", "default", "via", f"10.77.{net}.254")
         self.forward(True)
 
     def forward(self, on):
-        words = [*self.inside(ROUTER), "sh", "-c", f"echo {on:d} > /proc/sys/net/ipv4/ip_forward"]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise unittest.SkipTest(f"a router cannot be made: {done.stderr.strip()}")
-
-    def remove(self):
-        for name in self.names.values():
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+        self.run(ROUTER, "sh", "-c", f"echo {on:d} > /proc/sys/net/ipv4/ip_forward")
 
 
 class Partition(EndToEnd):
@@ -73,8 +80,12 @@ class Partition(EndToEnd):
         super().setUp()
         if os.geteuid() != 0:
             self.skipTest("only root makes network namespaces")
-        self.hosts = Hosts()
-        self.addCleanup(self.hosts.remove)
+        for tool in ("ip", "nsenter", "unshare"):
+            if not shutil.which(tool):
+                self.skipTest(f"there is no {tool}")
+        if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
+            self.skipTest("no network namespaces here")
+        self.hosts = Hosts(self)
         self.hosts.build()
         self.inside = {"polyak-learner": self.hosts.inside(LEARNER),
                        "polyak-actor": self.hosts.inside(ACTOR),
@@ -137,6 +148,11 @@ class Partition(EndToEnd):
         self.assertNotIn("has to say Hello again", self.run_learner.log)
         self.run_learner.kill(signal.SIGTERM)
         self.assertEqual(self.run_learner.end(), -signal.SIGTERM)
+        log = Log(self.path("run", "replay"))
+        self.assertEqual((log.check(), log.gaps, len(log.watermarks())), ([], [], 1))
+        session, acknowledged = re.search(r"session ([0-9a-f]+) ends with (\d+) segments",
+                                          self.run_actor.log).groups()
+        self.assertEqual(log.watermark(session), int(acknowledged))
 
     def hold(self, partitions, limits):
         self.begin()
