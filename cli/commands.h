@@ -9,6 +9,8 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 int command_train(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_status(int argc, char **argv);
+int command_set(int argc, char **argv);
+int command_drain(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_rerun(int argc, char **argv);
 int command_inspect(int argc, char **argv);

@@ -14,6 +14,8 @@ static const char help[] =
     "  train    train a policy with a learner and actors on this machine\n"
     "  eval     run a trained policy without noise\n"
     "  status   ask a running learner how it is doing\n"
+    "  set      change a key of a running learner\n"
+    "  drain    take actors out of a run, without losing a step\n"
     "  bench    measure update, act, replay, env, ingest or broadcast\n"
     "  rerun    perform a logged training again, and compare it bit for bit\n"
     "  inspect  say what the logs of a run hold, and whether they are sound\n"
@@ -30,13 +32,9 @@ typedef struct Command {
 } Command;
 
 static const Command commands[] = {
-    {"train", command_train},
-    {"eval", command_eval},
-    {"status", command_status},
-    {"bench", command_bench},
-    {"rerun", command_rerun},
-    {"inspect", command_inspect},
-    {"keygen", command_keygen},
+    {"train", command_train}, {"eval", command_eval},       {"status", command_status},
+    {"set", command_set},     {"drain", command_drain},     {"bench", command_bench},
+    {"rerun", command_rerun}, {"inspect", command_inspect}, {"keygen", command_keygen},
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };
 

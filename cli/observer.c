@@ -24,6 +24,7 @@ struct Observer {
     void *socket;     /* NULL: to be dialled */
     bool said_hello;  /* on this socket */
     bool asked;       /* a request is due */
+    bool order_due;   /* on this socket */
     bool unanswered;  /* a request was made, on this connection or an earlier one */
     int64_t heard_ms; /* last, or when it was dialled */
     bool heard;       /* on this socket: the learner's key is the right one */
@@ -33,6 +34,11 @@ struct Observer {
     WireArena *status_arena; /* so that what comes after a status does not overwrite it */
     WireArena *other_arena;
     RunStatus status;
+    bool has_order; /* that was not answered yet */
+    Message order;
+    bool has_outcome;
+    Outcome outcome;
+    Role role;
 };
 
 /* --- Connection --------------------------------------------------------------------------------
@@ -62,6 +68,7 @@ static int dial(Observer *self, int64_t now_ms, Err *err)
     close_socket(self);
     self->said_hello = false;
     self->asked = self->unanswered;
+    self->order_due = self->has_order;
     self->heard_ms = now_ms;
     self->socket = zmq_socket(self->context, ZMQ_DEALER);
     if (!self->socket)
@@ -86,6 +93,7 @@ int observer_new(const char *endpoint, const char *name, const DialKeys *keys, O
         return err_set(err, ERR_NOMEM, "not enough memory for an observer");
     snprintf(self->endpoint, sizeof self->endpoint, "%s", endpoint);
     snprintf(self->name, sizeof self->name, "%s", name);
+    self->role = ROLE_OBSERVER;
     self->heard = true; /* the first key is the first one to try */
     if (keys)
         self->keys = *keys;
@@ -144,19 +152,21 @@ static bool send_message(Observer *self, const Message *message)
 
 static void send_what_is_due(Observer *self)
 {
-    if (!self->asked)
+    if (!self->asked && !self->order_due)
         return;
     if (!self->said_hello) {
         Message hello = {.kind = MESSAGE_HELLO};
         hello.hello.protocol_version = WIRE_PROTOCOL_VERSION;
-        hello.hello.role = ROLE_OBSERVER;
+        hello.hello.role = self->role;
         hello.hello.session = self->session;
         hello.hello.oldest_unacked = 1;
         snprintf(hello.hello.name, sizeof hello.hello.name, "%s", self->name);
         self->said_hello = send_message(self, &hello);
     }
+    if (self->order_due && self->said_hello && send_message(self, &self->order))
+        self->order_due = false;
     Message request = {.kind = MESSAGE_STATUS_REQUEST};
-    if (self->said_hello && send_message(self, &request))
+    if (self->asked && self->said_hello && send_message(self, &request))
         self->asked = false;
 }
 
@@ -165,7 +175,7 @@ static int handle_reject(Observer *self, const Reject *reject, int64_t now_ms, E
     if (reject->reason != REJECT_HELLO_FIRST)
         return err_set(err, reject->reason == REJECT_VERSION ? ERR_VERSION : ERR_NET,
                        "the learner at %s refuses: %s", self->endpoint, reject->text);
-    self->asked = true;
+    self->unanswered |= !self->has_order;
     return dial(self, now_ms, err);
 }
 
@@ -186,6 +196,12 @@ static int handle_frame(Observer *self, const uint8_t *frame, size_t frame_bytes
     self->trouble = NULL;
     if (message.kind == MESSAGE_REJECT)
         return handle_reject(self, &message.reject, now_ms, err);
+    if (message.kind == MESSAGE_OUTCOME && self->has_order) {
+        self->has_order = false;
+        self->order_due = false;
+        self->has_outcome = true;
+        self->outcome = message.outcome;
+    }
     if (message.kind == MESSAGE_STATUS) {
         self->unanswered = false;
         self->status = message.status;
@@ -215,6 +231,20 @@ void observer_ask(Observer *observer)
 {
     observer->asked = true;
     observer->unanswered = true;
+}
+
+void observer_order(Observer *observer, const Message *order)
+{
+    CHECK(!observer->said_hello);
+    observer->role = ROLE_OPERATOR;
+    observer->order = *order;
+    observer->has_order = true;
+    observer->order_due = true;
+}
+
+const Outcome *observer_outcome(const Observer *observer)
+{
+    return observer->has_outcome ? &observer->outcome : NULL;
 }
 
 int observer_advance(Observer *observer, int64_t now_ms, const RunStatus **status, Err *err)

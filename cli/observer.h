@@ -1,5 +1,6 @@
-/* An observer of a learner: says Hello on the uplink and asks for the status. Never blocks and
- * never gives up by itself: where nothing is heard it dials again. Belongs to one thread.
+/* An observer of a learner: says Hello on the uplink and asks for the status; or an operator, which
+ * gives an order too. Never blocks and never gives up by itself: where nothing is heard it dials
+ * again. Belongs to one thread.
  *
  * Its file descriptor is edge-triggered: call observer_advance() when it is readable, and from time
  * to time. */
@@ -12,6 +13,7 @@
 #include "actor/dialing.h"
 #include "common/err.h"
 #include "common/run_status.h"
+#include "proto/wire.h"
 
 enum { OBSERVER_SILENCE_MS = 3000 };
 
@@ -31,6 +33,13 @@ int observer_fd(const Observer *observer);
 
 /* Asks for a status with the next advance. */
 void observer_ask(Observer *observer);
+
+/* Gives an order, a Set or a Drain, and again on each new connection until it is answered: orders
+ * may come twice. To be called before the first advance: it makes the observer an operator. */
+void observer_order(Observer *observer, const Message *order);
+
+/* The answer to the order; NULL while there is none. */
+const Outcome *observer_outcome(const Observer *observer);
 
 /* Sends what is due and receives what is there. *status is the newest status that came in, or NULL;
  * it lives until the next call. ERR_NET with the learner's reason when it refuses observers;

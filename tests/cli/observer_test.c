@@ -273,6 +273,47 @@ static void test_after_silence_it_dials_again(void **state)
     learner_expect(MESSAGE_STATUS_REQUEST);
 }
 
+/* The order that the learner hears. */
+static void expect_order(const char *assignment)
+{
+    Message message;
+    learner_receive(&message);
+    assert_int_equal(message.kind, MESSAGE_SET);
+    assert_string_equal(message.set.assignment, assignment);
+}
+
+static void test_an_order_is_given_by_an_operator_until_it_is_answered(void **state)
+{
+    (void)state;
+    Message hello;
+    Message order = {.kind = MESSAGE_SET, .set.assignment = "actor_lr=0.5"};
+    Message outcome = {.kind = MESSAGE_OUTCOME, .outcome = {true, "it was 1, it is 0.5"}};
+    observer_order(observer, &order);
+    advance();
+    learner_receive(&hello);
+    assert_int_equal(hello.hello.role, ROLE_OPERATOR);
+    expect_order("actor_lr=0.5");
+    late_ms = OBSERVER_SILENCE_MS + 1; /* the answer is lost */
+    advance();
+    learner_receive(&hello);
+    assert_int_equal(hello.hello.role, ROLE_OPERATOR);
+    expect_order("actor_lr=0.5");
+    assert_null(observer_outcome(observer));
+    learner_send(&outcome);
+    for (int i = 0; i < 500 && !observer_outcome(observer); i++) {
+        advance();
+        poll(NULL, 0, 20);
+    }
+    assert_non_null(observer_outcome(observer));
+    assert_true(observer_outcome(observer)->done);
+    assert_string_equal(observer_outcome(observer)->text, "it was 1, it is 0.5");
+    late_ms = 2 * (OBSERVER_SILENCE_MS + 1);
+    observer_ask(observer);
+    advance();
+    learner_expect(MESSAGE_HELLO);
+    learner_expect(MESSAGE_STATUS_REQUEST); /* it is not given again */
+}
+
 static void test_what_is_no_endpoint_is_refused(void **state)
 {
     (void)state;
@@ -298,6 +339,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bytes_that_are_no_message_are_an_error, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_after_silence_it_dials_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_an_order_is_given_by_an_operator_until_it_is_answered,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_no_endpoint_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

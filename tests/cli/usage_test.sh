@@ -42,6 +42,8 @@ show 'polyak ' --version
 show '--total-env-steps' train --help
 show '--checkpoint' eval --help
 show '--connect' status --help
+show 'KEY=VALUE' set --help
+show 'polyak drain NAME' drain --help
 show 'broadcast' bench --help
 show '--peers' bench ingest --help
 
@@ -61,12 +63,20 @@ expect 2 '--run-dir' train --env pendulum --resume
 expect 2 'extra' train --env pendulum extra
 expect 2 '--episodes' eval --run-dir nowhere --episods 3
 expect 2 'no endpoint' status --connect nonsense
+expect 2 'KEY=VALUE' set
+expect 2 'KEY=VALUE' set --connect tcp://127.0.0.1:9
+expect 2 'KEY=VALUE' set updates_per_env_step
+expect 2 'unexpected' set updates_per_env_step=1 more
+expect 2 'polyak drain NAME' drain
+expect 2 'polyak drain NAME' drain ''
+expect 2 'no endpoint' drain node7 --connect nonsense
 expect 2 'say what to measure' bench
 expect 2 'say what to measure' bench updates
 expect 2 '--env is missing' bench env
 expect 1 'nowhere' eval --run-dir nowhere
 expect 1 'missing.safetensors' eval --checkpoint ./missing.safetensors
 expect 1 'no learner answers at' status --connect tcp://127.0.0.1:9
+expect 1 'no learner answers at' set actor_lr=0.1 --connect tcp://127.0.0.1:9
 
 mkdir -p early/checkpoints
 : >early/checkpoints/best.safetensors
