@@ -32,11 +32,16 @@ typedef struct KeyFile {
     PublicKey key;
 } KeyFile;
 
+typedef struct AllowedKey {
+    uint8_t bytes[KEY_BYTES];
+    int file; /* its place */
+} AllowedKey;
+
 struct AllowedKeys {
     KeyFile *files; /* by the file's name */
     int num_files;
     int capacity;
-    const KeyFile **allowed; /* by the key's bytes */
+    AllowedKey *allowed; /* by the key's bytes */
     int num_allowed;
 };
 
@@ -58,16 +63,14 @@ static int compare_files(const void *a, const void *b)
 
 static int compare_bytes(const void *a, const void *b)
 {
-    const KeyFile *const *first = a;
-    const KeyFile *const *second = b;
-    return memcmp((*first)->key.bytes, (*second)->key.bytes, KEY_BYTES);
+    return memcmp(((const AllowedKey *)a)->bytes, ((const AllowedKey *)b)->bytes, KEY_BYTES);
 }
 
 static const KeyFile *find_file(const AllowedKeys *table, const char *name)
 {
     if (!table || table->num_files == 0)
         return NULL;
-    KeyFile wanted;
+    KeyFile wanted = {.code = ERR_OK};
     snprintf(wanted.file, sizeof wanted.file, "%s", name);
     return bsearch(&wanted, table->files, (size_t)table->num_files, sizeof *table->files,
                    compare_files);
@@ -164,32 +167,40 @@ static void read_file(KeyFile *file, const char *directory, const AllowedKeys *b
         refuse(file, ERR_FORMAT, "the key grants no role: make one with polyak keygen --roles");
 }
 
+/* The files of two keys in a row say that they are the same. */
+static void refuse_doubled(AllowedKeys *table, const AllowedKey *first, const AllowedKey *second)
+{
+    char why[sizeof table->files->why];
+    KeyFile *files[2] = {&table->files[first->file], &table->files[second->file]};
+    snprintf(why, sizeof why, "the same key stands in two files: %.80s and %.80s", files[0]->file,
+             files[1]->file);
+    for (int i = 0; i < 2; i++) {
+        files[i]->doubled = true;
+        memcpy(files[i]->why, why, sizeof why);
+    }
+}
+
 /* Sorts the sound keys, and takes out those that stand in several files: it cannot be told whose
  * they are. */
 static int index_keys(AllowedKeys *table, Err *err)
 {
-    const KeyFile **keys = calloc((size_t)table->num_files + 1, sizeof *keys);
+    AllowedKey *keys = calloc((size_t)table->num_files + 1, sizeof *keys);
     if (!keys)
         return err_set(err, ERR_NOMEM, "out of memory for the allowed keys");
     int count = 0;
     for (int i = 0; i < table->num_files; i++) {
-        if (table->files[i].code == ERR_OK)
-            keys[count++] = &table->files[i];
+        if (table->files[i].code != ERR_OK)
+            continue;
+        memcpy(keys[count].bytes, table->files[i].key.bytes, KEY_BYTES);
+        keys[count++].file = i;
     }
     qsort(keys, (size_t)count, sizeof *keys, compare_bytes);
     for (int i = 0; i + 1 < count; i++) {
-        if (compare_bytes(&keys[i], &keys[i + 1]) != 0)
-            continue;
-        for (int j = i; j <= i + 1; j++) {
-            KeyFile *file = &table->files[keys[j] - table->files];
-            file->doubled = true;
-            snprintf(file->why, sizeof file->why,
-                     "the same key stands in two files: %.80s and %.80s", keys[i]->file,
-                     keys[i + 1]->file);
-        }
+        if (compare_bytes(&keys[i], &keys[i + 1]) == 0)
+            refuse_doubled(table, &keys[i], &keys[i + 1]);
     }
     for (int i = 0; i < count; i++) {
-        if (!keys[i]->doubled)
+        if (!table->files[keys[i].file].doubled)
             keys[table->num_allowed++] = keys[i];
     }
     table->allowed = keys;
@@ -235,7 +246,7 @@ static int find_place(const AllowedKeys *table, const uint8_t bytes[KEY_BYTES])
     int high = table ? table->num_allowed : 0;
     while (low < high) {
         int middle = low + (high - low) / 2;
-        int order = memcmp(bytes, table->allowed[middle]->key.bytes, KEY_BYTES);
+        int order = memcmp(bytes, table->allowed[middle].bytes, KEY_BYTES);
         if (order == 0)
             return middle;
         if (order < 0)
@@ -246,10 +257,15 @@ static int find_place(const AllowedKeys *table, const uint8_t bytes[KEY_BYTES])
     return -1;
 }
 
+static const PublicKey *allowed_key(const AllowedKeys *table, int place)
+{
+    return &table->files[table->allowed[place].file].key;
+}
+
 const PublicKey *allowed_keys_find(const AllowedKeys *table, const uint8_t bytes[KEY_BYTES])
 {
     int place = find_place(table, bytes);
-    return place < 0 ? NULL : &table->allowed[place]->key;
+    return table && place >= 0 ? allowed_key(table, place) : NULL;
 }
 
 int allowed_keys_place(const AllowedKeys *table, const PublicKey *key)
@@ -293,7 +309,7 @@ void allowed_keys_compare(const AllowedKeys *before, const AllowedKeys *after,
 {
     int lines = 0;
     for (int i = 0; before && i < before->num_allowed; i++) {
-        const PublicKey *key = &before->allowed[i]->key;
+        const PublicKey *key = allowed_key(before, i);
         const PublicKey *now = allowed_keys_find(after, key->bytes);
         if (now && now->roles == key->roles && strcmp(now->name, key->name) == 0)
             continue;
@@ -301,6 +317,6 @@ void allowed_keys_compare(const AllowedKeys *before, const AllowedKeys *after,
             log_info("key %s is no longer allowed", key->name);
         revoked(context, key);
     }
-    for (int i = 0; i < after->num_files; i++)
+    for (int i = 0; after->files && i < after->num_files; i++)
         say_new(before, &after->files[i], &lines);
 }

@@ -16,7 +16,8 @@ enum {
     /* A subscription has 18 bytes, but libzmq counts the frames of its handshake too. */
     INCOMING_BYTES_MAX = 1024,
     DROP_EVERY_MS = 2000,
-    BIND_ALARM_MS = 1000, /* a port that is not free again after this is worth a line */
+    BIND_ALARM_MS = 1000, /* a port that is not free again after this is worth a line, */
+    BIND_ALARM_EVERY_MS = 10000,
 };
 
 struct Publisher {
@@ -148,7 +149,7 @@ static void drop_when_due(Publisher *publisher, int64_t now_ms)
     if (publisher->unbound) {
         publisher->unbound = zmq_bind(publisher->socket, publisher->endpoint) != 0;
         if (publisher->unbound && now_ms >= publisher->complain_ms) {
-            publisher->complain_ms = now_ms + 10 * BIND_ALARM_MS;
+            publisher->complain_ms = now_ms + BIND_ALARM_EVERY_MS;
             log_error("the weights cannot be bound to %s again: %s; no actor has new weights",
                       publisher->endpoint, zmq_strerror(zmq_errno()));
         }

@@ -125,7 +125,7 @@ static void note_address(Connection *connection, int fd)
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
         struct sockaddr_storage room;
-    } peer;
+    } peer = {.room = {.ss_family = AF_UNSPEC}};
     socklen_t bytes = sizeof peer;
     connection->family = AF_UNSPEC;
     if (getpeername(fd, &peer.any, &bytes) != 0)
@@ -238,8 +238,9 @@ static void turn_buckets(SocketMonitor *self, int64_t now_ms)
         self->bucket[++self->bucket_number % NUM_BUCKETS] = 0;
 }
 
-void socket_monitor_read(SocketMonitor *self, int64_t now_ms)
+void socket_monitor_read(SocketMonitor *monitor, int64_t now_ms)
 {
+    SocketMonitor *self = monitor;
     turn_buckets(self, now_ms);
     for (int i = 0; i < EVENTS_PER_READ; i++) {
         uint8_t data[EVENT_BYTES];
@@ -268,16 +269,16 @@ void socket_monitor_read(SocketMonitor *self, int64_t now_ms)
     self->counts.half_open = (uint32_t)half_open;
 }
 
-void socket_monitor_forget(SocketMonitor *self)
+void socket_monitor_forget(SocketMonitor *monitor)
 {
-    for (int i = 0; i < self->num_connections; i++)
-        self->connections[i].open = false;
-    self->counts.open = 0;
-    self->counts.half_open = 0;
-    self->unresolved = 0;
+    for (int i = 0; i < monitor->num_connections; i++)
+        monitor->connections[i].open = false;
+    monitor->counts.open = 0;
+    monitor->counts.half_open = 0;
+    monitor->unresolved = 0;
 }
 
-const MonitorCounts *socket_monitor_counts(const SocketMonitor *self)
+const MonitorCounts *socket_monitor_counts(const SocketMonitor *monitor)
 {
-    return &self->counts;
+    return &monitor->counts;
 }

@@ -309,10 +309,10 @@ static void on_failed_handshake(void *context, HandshakeFailure failure, const c
                       domain_names[domain->number], address);
 }
 
-int trust_secure(Trust *trust, void *socket, TrustDomain number, Err *err)
+int trust_secure(Trust *trust, void *socket, TrustDomain domain, Err *err)
 {
-    Domain *domain = &trust->domains[number];
-    const char *name = domain_names[number];
+    Domain *self = &trust->domains[domain];
+    const char *name = domain_names[domain];
     const int yes = 1;
     if (trust->table && (zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, name, strlen(name)) != 0 ||
                          zmq_setsockopt(socket, ZAP_ENFORCE_DOMAIN, &yes, sizeof yes) != 0 ||
@@ -321,8 +321,8 @@ int trust_secure(Trust *trust, void *socket, TrustDomain number, Err *err)
                                         KEY_TEXT_CHARS + 1) != 0))
         return err_set(err, ERR_NET, "the %s cannot be encrypted: %s", name,
                        zmq_strerror(zmq_errno()));
-    return socket_monitor_new(trust->zmq_context, socket, name, on_failed_handshake, domain,
-                              &domain->monitor, err);
+    return socket_monitor_new(trust->zmq_context, socket, name, on_failed_handshake, self,
+                              &self->monitor, err);
 }
 
 void trust_forget(Trust *trust, TrustDomain domain)

@@ -45,7 +45,5 @@ size_t fuzz_seed(Rng *rng, uint8_t *input)
         "polyak-key 1 public\npublic rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7\nname learner\n",
     };
     const char *file = files[rng_below(rng, sizeof files / sizeof files[0])];
-    size_t bytes = strlen(file);
-    memcpy(input, file, bytes);
-    return bytes;
+    return (size_t)snprintf((char *)input, FUZZ_INPUT_BYTES_MAX, "%s", file);
 }
