@@ -191,6 +191,7 @@ void learner_fill_status(Learner *learner, RunStatus *status)
     TrustStatus trust;
     trust_status(learner->trust, &trust);
     status->half_open = trust.half_open;
+    status->refused_peers = trust.refused; /* and the fleet adds its own */
     const char *alarm;
     for (int i = 0; (alarm = trust_alarm(learner->trust, i)) != NULL; i++)
         run_status_alarm(status, "%s", alarm);

@@ -42,7 +42,7 @@ static void make_status(Fleet *fleet, int64_t now_ms, Message *message)
         fleet->status_fill(fleet->status_context, &message->status);
     FleetCounts counts = fleet_counts(fleet);
     message->status.sessions = counts.sessions;
-    message->status.refused_peers = counts.refused_peers;
+    message->status.refused_peers += counts.refused_peers; /* those that never said Hello too */
     message->status.garbage_messages = counts.garbage_messages;
     message->status.lost_segments = counts.lost_segments;
     message->status.lost_steps = counts.lost_steps;
