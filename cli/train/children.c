@@ -141,7 +141,7 @@ static void give_up(Child *child, int code, const char *reason)
     child->children->sink.gave_up(child->children->sink.context, code, line);
 }
 
-/* An actor or evaluator has failed: again after a while, unless that is hopeless. */
+/* A child has failed: again after a while, unless that is hopeless. */
 static void start_again_later(Child *child, const char *reason)
 {
     int delay_ms = restart_after(&child->restart, child->started_ms, clock_ms(), child->worked);
@@ -170,13 +170,23 @@ static void on_return(uv_timer_t *timer)
     on_again(timer);
 }
 
+/* A learner that was killed goes on from its logs, and its actors wait for it. One that ended by
+ * itself has said why, and would do the same again. */
+static bool learner_is_started_again(const Child *child, ProcessEnd end)
+{
+    bool began = child->worked || clock_ms() - child->started_ms >= RESTART_WORKED_MS;
+    return end.signal != 0 && (began || child->restart.failures > 0);
+}
+
 static void on_ended_while_running(Child *child, ProcessEnd end)
 {
     Children *self = child->children;
     char reason[PROCESS_END_TEXT_MAX + 1];
     process_end_text(end, reason);
-    if (child->kind == CHILD_LEARNER)
+    if (child->kind == CHILD_LEARNER && !learner_is_started_again(child, end))
         self->sink.learner_ended(self->sink.context, end);
+    else if (child->kind == CHILD_LEARNER)
+        start_again_later(child, reason);
     else if (end.signal == 0 && end.exit_code == 0)
         uv_timer_start(&child->again, on_return, CHILDREN_RETURN_MS, 0);
     else if (end.signal == 0 && end.exit_code == 2)

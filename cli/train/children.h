@@ -1,5 +1,5 @@
 /* The processes of a run on this machine: one learner, its actors, an evaluator. Actors and the
- * evaluator that die are started again; the learner is not. Belongs to the loop's thread.
+ * evaluator that die are started again, and a learner that was killed: it goes on from its logs. Belongs to the loop's thread.
  *
  * What always holds: once stopping has begun nothing is started any more, and every process is gone
  * within CHILDREN_KILL_MS + CHILDREN_LEAVE_MS, at worst killed. */
@@ -23,6 +23,7 @@ typedef enum ChildKind { CHILD_LEARNER, CHILD_ACTOR, CHILD_EVALUATOR } ChildKind
 /* What is told to the owner. Only all_ended may destroy the children. */
 typedef struct ChildrenSink {
     void *context;
+    /* For good. */
     void (*learner_ended)(void *context, ProcessEnd end);
     /* An actor cannot be kept running; `code` is ERR_USAGE when it says that it was started
      * wrongly. */

@@ -167,6 +167,8 @@ char **launch_learner_args(const Launch *launch, const Config *config)
     args_add(&args, "--bind=%s", launch->endpoint);
     args_add(&args, "--progress=off");
     args_add(&args, "--run-dir=%s", config->run_dir);
+    /* That there is no run yet was looked at before; a learner that is started again goes on. */
+    args_add(&args, "--resume=true");
     return args.list;
 }
 

@@ -62,6 +62,8 @@ static void take_status(TrainRun *run, const RunStatus *status, int64_t now_ms)
 {
     run->status_ms = now_ms;
     run->silence_said = false;
+    if (status->env_steps > 0)
+        children_worked(run->children, "learner");
     for (uint32_t i = 0; i < status->num_actors; i++)
         if (status->actors[i].env_steps > 0)
             children_worked(run->children, status->actors[i].name);

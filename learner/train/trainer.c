@@ -122,10 +122,23 @@ static void evaluate_if_due(Trainer *trainer, bool at_end)
 
 static void record_metrics(Trainer *trainer, bool force)
 {
-    const RunState *run = trainer->setup.run;
-    if (metrics_write_if_due(&trainer->metrics, force, run->env_steps, run->updates, run->episodes,
-                             trainer->core.replay->steps))
-        metrics_lap(&trainer->metrics, METRICS_OTHER);
+    const RunState *run = trainer->core.run;
+    LogStatus log = {.durable = true};
+    if (!force && !metrics_row_due(&trainer->metrics))
+        return;
+    if (trainer->recorder.log)
+        log = log_thread_status(trainer->recorder.log);
+    MetricsCounts counts = {.env_steps = run->env_steps,
+                            .updates = run->updates,
+                            .episodes = run->episodes,
+                            .replay_steps = trainer->core.replay->steps,
+                            .skipped_updates = run->skipped_updates,
+                            .rollbacks = run->rollbacks,
+                            .log_bytes = log.bytes,
+                            .unlogged_segments = log.unlogged,
+                            .log_failing = !log.durable};
+    metrics_write_row(&trainer->metrics, &counts);
+    metrics_lap(&trainer->metrics, METRICS_OTHER);
 }
 
 /* One update; false when the networks have diverged for good. */

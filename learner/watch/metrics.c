@@ -5,18 +5,38 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/fs.h"
 #include "common/log.h"
 
 static const char header[] =
     "time_s,env_steps,updates,episodes,episode_return,episode_length,critic_loss,actor_loss,q_mean,"
     "critic_grad_norm,actor_grad_norm,env_steps_per_s,updates_per_s,policy_lag_versions,"
     "policy_lag_updates,replay_steps,waiting_share,ingesting_share,sampling_share,updating_share,"
-    "publishing_share,other_share,eval_return\n";
+    "publishing_share,other_share,eval_return,skipped_updates,rollbacks,log_bytes,"
+    "unlogged_segments,log_failing\n";
+
+/* A file of another version has other columns: it is moved aside. */
+static void move_other_aside(const char *path)
+{
+    char line[sizeof header];
+    char old[FS_PATH_MAX];
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return;
+    bool other = fgets(line, sizeof line, file) && strncmp(line, "time_s,", 7) == 0 &&
+                 strcmp(line, header) != 0;
+    fclose(file);
+    if (!other || snprintf(old, sizeof old, "%s.old", path) >= (int)sizeof old)
+        return;
+    if (rename(path, old) == 0)
+        log_info("%s has other columns: it is now %s", path, old);
+}
 
 int metrics_open(Metrics *metrics, const char *path, int interval_ms, uint64_t env_steps,
                  uint64_t updates, Err *err)
 {
     memset(metrics, 0, sizeof *metrics);
+    move_other_aside(path);
     metrics->file = fopen(path, "ae");
     if (!metrics->file)
         return err_set(err, ERR_IO, "%s: %s", path, strerror(errno));
@@ -123,21 +143,13 @@ static void write_mean(Metrics *metrics, Mean *mean)
     *mean = (Mean){0};
 }
 
-bool metrics_write_if_due(Metrics *metrics, bool force, uint64_t env_steps, uint64_t updates,
-                          uint64_t episodes, uint64_t replay_steps)
+/* Of the interval, the means and rates; *seconds long. */
+static void write_interval(Metrics *metrics, const MetricsCounts *counts, double seconds)
 {
-    int64_t now_ns = clock_ns();
-    if (now_ns - metrics->row_started_ns < metrics->interval_ns && !force)
-        return false;
-    double seconds = (double)(now_ns - metrics->row_started_ns) * 1e-9;
     metrics->env_steps_per_s =
-        seconds > 0 ? (double)(env_steps - metrics->env_steps_at_row) / seconds : 0;
+        seconds > 0 ? (double)(counts->env_steps - metrics->env_steps_at_row) / seconds : 0;
     metrics->updates_per_s =
-        seconds > 0 ? (double)(updates - metrics->updates_at_row) / seconds : 0;
-
-    fprintf(metrics->file, "%.3f,%llu,%llu,%llu", (double)(now_ns - metrics->started_ns) * 1e-9,
-            (unsigned long long)env_steps, (unsigned long long)updates,
-            (unsigned long long)episodes);
+        seconds > 0 ? (double)(counts->updates - metrics->updates_at_row) / seconds : 0;
     write_mean(metrics, &metrics->episode_return);
     write_mean(metrics, &metrics->episode_length);
     write_mean(metrics, &metrics->critic_loss);
@@ -149,7 +161,10 @@ bool metrics_write_if_due(Metrics *metrics, bool force, uint64_t env_steps, uint
     write_number(metrics, metrics->updates_per_s);
     write_mean(metrics, &metrics->lag_versions);
     write_mean(metrics, &metrics->lag_updates);
-    fprintf(metrics->file, ",%llu", (unsigned long long)replay_steps);
+}
+
+static void write_shares(Metrics *metrics)
+{
     int64_t total_ns = 0;
     for (int i = 0; i < METRICS_PHASES; i++)
         total_ns += metrics->phase_ns[i];
@@ -157,8 +172,27 @@ bool metrics_write_if_due(Metrics *metrics, bool force, uint64_t env_steps, uint
         write_number(metrics, total_ns > 0 ? (double)metrics->phase_ns[i] / (double)total_ns : NAN);
         metrics->phase_ns[i] = 0;
     }
+}
+
+bool metrics_row_due(const Metrics *metrics)
+{
+    return clock_ns() - metrics->row_started_ns >= metrics->interval_ns;
+}
+
+void metrics_write_row(Metrics *metrics, const MetricsCounts *counts)
+{
+    int64_t now_ns = clock_ns();
+    double seconds = (double)(now_ns - metrics->row_started_ns) * 1e-9;
+    fprintf(metrics->file, "%.3f,%llu,%llu,%llu", (double)(now_ns - metrics->started_ns) * 1e-9,
+            (unsigned long long)counts->env_steps, (unsigned long long)counts->updates,
+            (unsigned long long)counts->episodes);
+    write_interval(metrics, counts, seconds);
+    fprintf(metrics->file, ",%llu", (unsigned long long)counts->replay_steps);
+    write_shares(metrics);
     write_number(metrics, metrics->eval_return);
-    fputc('\n', metrics->file);
+    fprintf(metrics->file, ",%llu,%llu,%llu,%llu,%d\n", (unsigned long long)counts->skipped_updates,
+            (unsigned long long)counts->rollbacks, (unsigned long long)counts->log_bytes,
+            (unsigned long long)counts->unlogged_segments, counts->log_failing);
     if (ferror(metrics->file) || fflush(metrics->file) != 0) {
         /* Rows are lost, the run is not. */
         if (!metrics->write_failed)
@@ -171,7 +205,6 @@ bool metrics_write_if_due(Metrics *metrics, bool force, uint64_t env_steps, uint
 
     metrics->eval_return = NAN;
     metrics->row_started_ns = now_ns;
-    metrics->env_steps_at_row = env_steps;
-    metrics->updates_at_row = updates;
-    return true;
+    metrics->env_steps_at_row = counts->env_steps;
+    metrics->updates_at_row = counts->updates;
 }

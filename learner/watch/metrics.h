@@ -31,6 +31,19 @@ typedef struct Mean {
     uint64_t count;
 } Mean;
 
+/* How the run stands when a row is written. */
+typedef struct MetricsCounts {
+    uint64_t env_steps;
+    uint64_t updates;
+    uint64_t episodes;
+    uint64_t replay_steps;
+    uint64_t skipped_updates;
+    uint64_t rollbacks;
+    uint64_t log_bytes;
+    uint64_t unlogged_segments;
+    bool log_failing;
+} MetricsCounts;
+
 typedef struct Metrics {
     FILE *file;
     bool write_failed; /* the last row; said once */
@@ -67,7 +80,8 @@ typedef struct Metrics {
     double updates_per_s;
 } Metrics;
 
-/* Opens path for appending; a new file gets its header line. ERR_IO. */
+/* Opens path for appending; a new file gets its header line. One with other columns, of another
+ * version, is moved aside to path.old. ERR_IO. */
 int metrics_open(Metrics *metrics, const char *path, int interval_ms, uint64_t env_steps,
                  uint64_t updates, Err *err);
 void metrics_close(Metrics *metrics);
@@ -85,8 +99,10 @@ void metrics_segment(Metrics *metrics, const Segment *segment, Version current);
 /* Mean return of the last finished episodes; NaN before the first. */
 double metrics_recent_return(const Metrics *metrics);
 
-/* Writes a row when the interval is over, or now with `force`. Returns whether one was written. */
-bool metrics_write_if_due(Metrics *metrics, bool force, uint64_t env_steps, uint64_t updates,
-                          uint64_t episodes, uint64_t replay_steps);
+/* Whether the interval is over. */
+bool metrics_row_due(const Metrics *metrics);
+
+/* Writes a row. */
+void metrics_write_row(Metrics *metrics, const MetricsCounts *counts);
 
 #endif

@@ -294,8 +294,11 @@ class EndToEnd(unittest.TestCase):
         self.assertEqual(errors, lines[-1:])
         self.assertIn(text, errors[0])
 
-    def assert_done(self, env_steps, updates=None, run="run"):
-        """The run has exactly these counters, in its newest checkpoint and in its metrics."""
+    def assert_done(self, env_steps, updates=None, run="run", killed=False):
+        """The run has exactly these counters, in its newest checkpoint and in its metrics.
+
+        A learner that was killed does its last updates again: its metrics may go back a little.
+        """
         self.assertTrue(self.checkpoints(run))
         newest = self.evaluate(run=run)
         self.assertEqual(newest["checkpoint"], os.path.relpath(self.checkpoints(run)[-1],
@@ -304,7 +307,8 @@ class EndToEnd(unittest.TestCase):
         rows = self.metrics(run)
         for counter in ("env_steps", "updates", "episodes"):
             values = [int(row[counter]) for row in rows]
-            self.assertEqual(values, sorted(values), f"{counter} goes back")
+            if not killed:
+                self.assertEqual(values, sorted(values), f"{counter} goes back")
         self.assertEqual(int(rows[-1]["env_steps"]), env_steps)
         self.assertEqual(int(rows[-1]["updates"]), newest["updates"])
         if updates is not None:

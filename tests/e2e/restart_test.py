@@ -19,8 +19,7 @@ class Restart(EndToEnd):
         restored = self.evaluate()
         learner = self.learner("--resume")
         self.assertIn(f"resumed at {restored['env_steps']} env steps and {restored['updates']} "
-                      "updates; the replay is empty", learner.log)
-        self.assertIn(f"updates wait for {WARMUP} new steps", learner.log)
+                      "updates; reading the replay log back", learner.log)
         return learner, restored
 
     def assert_goes_on_to_the_end(self, learner, restored):
@@ -29,8 +28,10 @@ class Restart(EndToEnd):
         self.assertEqual(learner.end(), 0)
         self.assertEqual([actor.end() for actor in self.actors], [0, 0])
         self.assertEqual(self.epoch(), 2)
-        new_steps = TOTAL - restored["env_steps"]
-        self.assertEqual(restored["updates"] + new_steps - WARMUP, self.evaluate()["updates"])
+        self.assertEqual(TOTAL - WARMUP, self.evaluate()["updates"])
+        self.assertNotIn("differs", learner.log)
+        for actor in self.actors:
+            self.assertNotIn("no longer knows this session", actor.log)
 
     def running_actors(self):
         asked = self.finish("polyak", "status", f"--connect={self.endpoint}", "--json")
@@ -62,15 +63,28 @@ class Restart(EndToEnd):
         learner, restored = self.go_on()
         self.assertGreater(restored["env_steps"], 0)
         self.assert_goes_on_to_the_end(learner, restored)
-        # Its metrics have rows of steps that came after the checkpoint, so they do go back there.
         newest = self.evaluate()
         self.assertEqual(newest["env_steps"], TOTAL)
         rows = [int(row["env_steps"]) for row in self.metrics()]
         self.assertEqual(rows[-1], TOTAL)
+
+    def test_a_killed_learner_without_a_log_goes_on_from_its_newest_checkpoint(self):
+        self.first = self.learner(*SLOW, *SMALL, f"--total-env-steps={TOTAL}", "--replay-log=false")
+        self.actors = [self.actor("one", *SLOW), self.actor("two", *SLOW)]
+        wait_until(self.checkpoints, "a checkpoint")
+        self.reaches(1500)
+        self.first.kill()
+        self.first.end()
+        restored = self.evaluate()
+        learner = self.learner("--resume")
+        self.assertIn("without the replay log the replay is empty", learner.log)
+        self.assertEqual([learner.end(), *[actor.end() for actor in self.actors]], [0, 0, 0])
+        new_steps = TOTAL - restored["env_steps"]
+        self.assertEqual(restored["updates"] + new_steps - WARMUP, self.evaluate()["updates"])
         for actor in self.actors:
             self.assertIn("no longer knows this session", actor.log)
 
-    def test_a_learner_killed_before_its_first_checkpoint_begins_again(self):
+    def test_a_learner_killed_before_its_second_checkpoint_loses_nothing(self):
         self.first = self.learner(*SLOW, *SMALL, "--total-env-steps=2000",
                                   "--checkpoint-interval-s=3600")
         self.actors = [self.actor("one", *SLOW), self.actor("two", *SLOW)]
@@ -78,7 +92,7 @@ class Restart(EndToEnd):
         self.first.kill()
         self.first.end()
         learner = self.learner("--resume")
-        learner.says("no checkpoint was written yet: the run begins again")
+        learner.says("resumed at 0 env steps and 0 updates")
         self.assertEqual([learner.end(), *[actor.end() for actor in self.actors]], [0, 0, 0])
         self.assertEqual(self.evaluate()["env_steps"], 2000)
         self.assertEqual(self.evaluate()["updates"], 1500)
@@ -92,7 +106,7 @@ class Restart(EndToEnd):
         learner = self.learner("--resume", "--total-env-steps=2000")
         actor = self.actor("one", "--env=pendulum")
         self.assertEqual([learner.end(), actor.end()], [0, 0])
-        self.assert_done(2000, updates=1000)
+        self.assert_done(2000, updates=1500)
 
     def test_a_finished_run_that_is_resumed_ends_at_once(self):
         learner = self.learner("--env=pendulum", *SMALL, "--total-env-steps=1000")

@@ -63,6 +63,7 @@ static void test_the_learner_is_told_what_was_given_and_where_it_runs(void **sta
     assert_string_equal(args[0], "/bin/polyak-learner");
     assert_int_equal(count_of(args, "--bind=ipc:///private/uplink"), 1);
     assert_int_equal(count_of(args, "--progress=off"), 1);
+    assert_int_equal(count_of(args, "--resume=true"), 1);
     assert_int_equal(count_of(args, "--run-dir=a dir/with spaces"), 1);
     assert_int_equal(count_with_prefix(args, "--run-dir="), 1);
     assert_int_equal(count_of(args, "--env=pendulum"), 1);

@@ -14,7 +14,7 @@
 #include "learner/watch/metrics.h"
 #include "tests/common/scratch.h"
 
-enum { COLUMNS = 23, LINES_MAX = 8, NEVER_MS = 3600000 };
+enum { COLUMNS = 28, LINES_MAX = 8, NEVER_MS = 3600000 };
 
 static Scratch scratch;
 
@@ -87,14 +87,26 @@ static void start(Metrics *metrics, int interval_ms)
         fail_msg("%s", err.text);
 }
 
+static void write_row(Metrics *metrics, uint64_t env_steps, uint64_t updates, uint64_t episodes,
+                      uint64_t replay_steps)
+{
+    MetricsCounts counts = {.env_steps = env_steps,
+                            .updates = updates,
+                            .episodes = episodes,
+                            .replay_steps = replay_steps,
+                            .unlogged_segments = 7,
+                            .log_failing = true};
+    metrics_write_row(metrics, &counts);
+}
+
 static void test_a_row_has_a_cell_for_each_column(void **state)
 {
     (void)state;
     Metrics metrics;
     Table table;
     start(&metrics, NEVER_MS);
-    assert_false(metrics_write_if_due(&metrics, false, 1, 2, 3, 4));
-    assert_true(metrics_write_if_due(&metrics, true, 10, 20, 30, 40));
+    assert_false(metrics_row_due(&metrics));
+    write_row(&metrics, 10, 20, 30, 40);
     metrics_close(&metrics);
     table_read(&table);
     assert_int_equal(table.num_lines, 2);
@@ -103,6 +115,8 @@ static void test_a_row_has_a_cell_for_each_column(void **state)
     assert_true(number(&table, 1, "updates") == 20);
     assert_true(number(&table, 1, "episodes") == 30);
     assert_true(number(&table, 1, "replay_steps") == 40);
+    assert_true(number(&table, 1, "unlogged_segments") == 7);
+    assert_true(number(&table, 1, "log_failing") == 1);
     free(table.text);
 }
 
@@ -116,7 +130,7 @@ static void test_what_did_not_happen_is_an_empty_cell(void **state)
     Metrics metrics;
     Table table;
     start(&metrics, NEVER_MS);
-    metrics_write_if_due(&metrics, true, 10, 20, 30, 40);
+    write_row(&metrics, 10, 20, 30, 40);
     metrics_close(&metrics);
     table_read(&table);
     for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
@@ -135,10 +149,10 @@ static void test_means_are_over_one_interval(void **state)
         metrics_update(&metrics, &stats);
     }
     metrics_evaluation(&metrics, -7.5);
-    metrics_write_if_due(&metrics, true, 0, 3, 0, 0);
+    write_row(&metrics, 0, 3, 0, 0);
     DdpgStats stats = {.critic_loss = 9};
     metrics_update(&metrics, &stats);
-    metrics_write_if_due(&metrics, true, 0, 4, 0, 0);
+    write_row(&metrics, 0, 4, 0, 0);
     metrics_close(&metrics);
     table_read(&table);
     assert_true(number(&table, 1, "critic_loss") == 2);
@@ -169,7 +183,7 @@ static void test_only_finished_episodes_count(void **state)
     segment.episode_return = -6;
     metrics_segment(&metrics, &segment, (Version){1, 0});
     assert_true(metrics_recent_return(&metrics) == -5);
-    metrics_write_if_due(&metrics, true, 0, 0, 0, 0);
+    write_row(&metrics, 0, 0, 0, 0);
     metrics_close(&metrics);
     table_read(&table);
     assert_true(number(&table, 1, "episode_return") == -5);
@@ -189,7 +203,7 @@ static void test_the_recent_return_is_of_the_last_episodes(void **state)
     }
     /* The mean of 80 to 99; rows in between change nothing. */
     assert_true(fabs(metrics_recent_return(&metrics) - 89.5) < 1e-9);
-    metrics_write_if_due(&metrics, true, 0, 0, 0, 0);
+    write_row(&metrics, 0, 0, 0, 0);
     assert_true(fabs(metrics_recent_return(&metrics) - 89.5) < 1e-9);
     metrics_close(&metrics);
 }
@@ -210,7 +224,7 @@ static void test_the_lag_counts_policies_and_updates(void **state)
     metrics_segment(&metrics, &segment, (Version){2, 110});
     segment.version = (Version){0, 0}; /* at random */
     metrics_segment(&metrics, &segment, (Version){2, 110});
-    metrics_write_if_due(&metrics, true, 0, 0, 0, 0);
+    write_row(&metrics, 0, 0, 0, 0);
     metrics_close(&metrics);
     table_read(&table);
     assert_true(number(&table, 1, "policy_lag_versions") == 1); /* (2 + 0) / 2 */
@@ -228,7 +242,7 @@ static void test_a_lag_beyond_what_is_remembered_is_bounded(void **state)
         metrics_published(&metrics, (Version){1, update});
     Segment segment = {.num_steps = 1, .version = {1, 1}};
     metrics_segment(&metrics, &segment, (Version){1, 5000});
-    metrics_write_if_due(&metrics, true, 0, 0, 0, 0);
+    write_row(&metrics, 0, 0, 0, 0);
     metrics_close(&metrics);
     table_read(&table);
     assert_true(number(&table, 1, "policy_lag_versions") == METRICS_PUBLISHED_MAX);
@@ -248,7 +262,7 @@ static void test_shares_add_up_to_1(void **state)
     usleep(20000);
     metrics_lap(&metrics, METRICS_UPDATING);
     metrics_lap(&metrics, METRICS_WAITING);
-    metrics_write_if_due(&metrics, true, 0, 0, 0, 0);
+    write_row(&metrics, 0, 0, 0, 0);
     metrics_close(&metrics);
     table_read(&table);
     double sum = 0;
@@ -266,11 +280,12 @@ static void test_a_row_is_written_when_its_interval_is_over(void **state)
     Metrics metrics;
     start(&metrics, 20);
     usleep(25000);
-    assert_true(metrics_write_if_due(&metrics, false, 100, 50, 0, 0));
+    assert_true(metrics_row_due(&metrics));
+    write_row(&metrics, 100, 50, 0, 0);
     assert_true(metrics.env_steps_per_s > 0 && metrics.env_steps_per_s <= 100 / 0.025);
     assert_true(fabs(metrics.env_steps_per_s - 2 * metrics.updates_per_s) < 1e-6);
     metrics.interval_ns = INT64_C(3600000000000);
-    assert_false(metrics_write_if_due(&metrics, false, 0, 0, 0, 0));
+    assert_false(metrics_row_due(&metrics));
     metrics_close(&metrics);
 }
 
@@ -281,7 +296,7 @@ static void test_a_resumed_run_goes_on_in_the_same_file(void **state)
     Table table;
     for (int i = 0; i < 3; i++) {
         start(&metrics, NEVER_MS);
-        metrics_write_if_due(&metrics, true, (uint64_t)i, 0, 0, 0);
+        write_row(&metrics, (uint64_t)i, 0, 0, 0);
         metrics_close(&metrics);
     }
     table_read(&table);
@@ -289,6 +304,25 @@ static void test_a_resumed_run_goes_on_in_the_same_file(void **state)
     for (int i = 0; i < 3; i++)
         assert_true(number(&table, i + 1, "env_steps") == i);
     free(table.text);
+}
+
+static void test_a_file_with_other_columns_is_moved_aside(void **state)
+{
+    (void)state;
+    Metrics metrics;
+    Table table;
+    FILE *file = fopen(scratch_path(&scratch, "metrics.csv"), "w");
+    assert_non_null(file);
+    fputs("time_s,env_steps\n1,2\n", file);
+    fclose(file);
+    start(&metrics, NEVER_MS);
+    write_row(&metrics, 10, 20, 30, 40);
+    metrics_close(&metrics);
+    table_read(&table);
+    assert_int_equal(table.num_lines, 2);
+    assert_true(number(&table, 1, "env_steps") == 10);
+    free(table.text);
+    assert_int_equal(access(scratch_path(&scratch, "metrics.csv.old"), F_OK), 0);
 }
 
 static void test_a_file_that_cannot_be_opened_is_named(void **state)
@@ -316,6 +350,7 @@ int main(void)
         TEST(test_shares_add_up_to_1),
         TEST(test_a_row_is_written_when_its_interval_is_over),
         TEST(test_a_resumed_run_goes_on_in_the_same_file),
+        TEST(test_a_file_with_other_columns_is_moved_aside),
         TEST(test_a_file_that_cannot_be_opened_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
