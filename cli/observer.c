@@ -53,12 +53,12 @@ static void close_socket(Observer *self)
     self->socket = NULL;
 }
 
-const char *observer_trouble(Observer *self)
+const char *observer_trouble(Observer *observer)
 {
-    const char *trouble = dialing_trouble(self->monitor, self->keys.used);
+    const char *trouble = dialing_trouble(observer->monitor, observer->keys.used);
     if (trouble)
-        self->trouble = trouble;
-    return self->trouble;
+        observer->trouble = trouble;
+    return observer->trouble;
 }
 
 /* A new socket for every connection: a reused one could deliver old requests before the Hello. */
