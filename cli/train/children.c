@@ -170,23 +170,15 @@ static void on_return(uv_timer_t *timer)
     on_again(timer);
 }
 
-/* A learner that was killed goes on from its logs, and its actors wait for it. One that ended by
- * itself has said why, and would do the same again. */
-static bool learner_is_started_again(const Child *child, ProcessEnd end)
-{
-    bool began = child->worked || clock_ms() - child->started_ms >= RESTART_WORKED_MS;
-    return end.signal != 0 && (began || child->restart.failures > 0);
-}
-
 static void on_ended_while_running(Child *child, ProcessEnd end)
 {
     Children *self = child->children;
     char reason[PROCESS_END_TEXT_MAX + 1];
     process_end_text(end, reason);
-    if (child->kind == CHILD_LEARNER && !learner_is_started_again(child, end))
+    /* A learner that was killed goes on from its logs, and its actors wait for it. One that ended
+     * by itself has said why, and would do the same again. */
+    if (child->kind == CHILD_LEARNER && end.signal == 0)
         self->sink.learner_ended(self->sink.context, end);
-    else if (child->kind == CHILD_LEARNER)
-        start_again_later(child, reason);
     else if (end.signal == 0 && end.exit_code == 0)
         uv_timer_start(&child->again, on_return, CHILDREN_RETURN_MS, 0);
     else if (end.signal == 0 && end.exit_code == 2)
