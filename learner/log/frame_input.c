@@ -112,8 +112,9 @@ static void resync(FrameInput *input, uint8_t *at, size_t available)
 
 int frame_input_next(FrameInput *input, FrameItem *item, Err *err)
 {
+    *item = (FrameItem){.kind = FRAME_ITEM_END};
     while (input->offset < input->size) {
-        size_t available;
+        size_t available = 0;
         int code = fill(input, FRAME_HEADER_BYTES, &available, err);
         if (code != ERR_OK)
             return code;

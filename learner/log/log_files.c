@@ -24,14 +24,26 @@ void log_file_name(uint64_t base_position, uint32_t epoch, uint32_t number, LogF
              base_position, epoch, number, suffix);
 }
 
+/* `digits` hexadecimal digits, lower case; false when there are others. */
+static bool parse_hex(const char *text, int digits, uint64_t *x)
+{
+    *x = 0;
+    for (int i = 0; i < digits; i++) {
+        const char *digit = strchr("0123456789abcdef", text[i]);
+        if (text[i] == '\0' || !digit)
+            return false;
+        *x = *x << 4 | (uint64_t)(strlen("0123456789abcdef") - strlen(digit));
+    }
+    return true;
+}
+
 bool log_file_name_parse(const char *text, LogFileName *name)
 {
-    uint64_t base_position;
-    uint32_t epoch, number;
-    if (strlen(text) != NAME_CHARS || sscanf(text, "log-%16" SCNx64 "-%8" SCNx32 "-%8" SCNx32,
-                                             &base_position, &epoch, &number) != 3)
+    uint64_t base_position, epoch, number;
+    if (strlen(text) != NAME_CHARS || !parse_hex(text + 4, 16, &base_position) ||
+        !parse_hex(text + 21, 8, &epoch) || !parse_hex(text + 30, 8, &number))
         return false;
-    log_file_name(base_position, epoch, number, name);
+    log_file_name(base_position, (uint32_t)epoch, (uint32_t)number, name);
     return strcmp(text, name->text) == 0;
 }
 
@@ -203,7 +215,7 @@ int log_files_prune(const LogDisk *disk, const char *directory, uint64_t row_nee
     *bytes_removed = 0;
     int code = log_files_list(disk, directory, &list, err);
     for (size_t i = 0; code == ERR_OK && i + 1 < list.num_files; i++) {
-        FileHead next;
+        FileHead next = {0};
         code = log_file_head(disk, directory, &list.files[i + 1], &next, err);
         if (code == ERR_MISSING || (code == ERR_OK && next.base_row > row_needed)) {
             code = ERR_OK;

@@ -56,7 +56,7 @@ typedef struct LogReader LogReader;
  * then the newest file's are taken (log_reader_dims). ERR_SPEC: another run, or other dimensions.
  * ERR_VERSION: another format. ERR_IO, ERR_NOMEM. */
 int log_reader_open(const LogDisk *disk, const char *directory, const RunId *run_id,
-                    const LogDims *dims, LogReader **reader, Err *err);
+                    const LogDims *dims, LogReader **out, Err *err);
 void log_reader_close(LogReader **reader);
 
 /* obs_dim is 0 while nobody has said. */

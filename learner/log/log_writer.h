@@ -61,9 +61,9 @@ typedef struct LogWriter LogWriter;
 
 /* Begins the first file in a directory that is there. `disk` and its context must outlive the
  * writer; all else is copied. ERR_NOMEM, ERR_IO or ERR_FULL, or ERR_SPEC when files are there that
- * `start` knows nothing of, or of a later epoch; *writer is then NULL. */
+ * `start` knows nothing of, or of a later epoch; *out is then NULL. */
 int log_writer_new(const LogDisk *disk, const char *directory, const LogWriterConfig *config,
-                   const LogState *start, int64_t now_ms, LogWriter **writer, Err *err);
+                   const LogState *start, int64_t now_ms, LogWriter **out, Err *err);
 
 /* Flushes and syncs nothing. */
 void log_writer_destroy(LogWriter **writer);

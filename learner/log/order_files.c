@@ -1,7 +1,9 @@
 #include "learner/log/order_files.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -20,13 +22,15 @@ static void file_name(uint32_t number, char name[32])
 static void count_name(void *user, const char *name)
 {
     uint32_t *num_files = user;
-    uint32_t number = 0;
     char again[32];
-    if (strcmp(name, "order.plog") != 0 && sscanf(name, "order-%6" SCNu32, &number) != 1)
+    unsigned long number = 0;
+    if (strncmp(name, "order-", 6) == 0)
+        number = strtoul(name + 6, NULL, 10);
+    if (number >= FILES_MAX)
         return;
-    file_name(number, again);
-    if (strcmp(name, again) == 0 && number < FILES_MAX && number >= *num_files)
-        *num_files = number + 1;
+    file_name((uint32_t)number, again);
+    if (strcmp(name, again) == 0 && number >= *num_files)
+        *num_files = (uint32_t)number + 1;
 }
 
 int order_files_count(const LogDisk *disk, const char *directory, uint32_t *num_files, Err *err)
@@ -61,7 +65,7 @@ int order_file_head(const LogDisk *disk, const char *directory, uint32_t number,
     if (code != ERR_OK)
         return code;
     int file = disk->open(disk->context, path, DISK_READ);
-    if (file == -2) /* ENOENT: removed by hand, or never made */
+    if (file == -ENOENT)
         return err_set(err, ERR_MISSING, "%s is not there", path);
     if (file < 0)
         return disk_error(err, "read", path, file);
@@ -97,7 +101,7 @@ int order_files_end(const LogDisk *disk, const char *directory, const RunId *run
     if (code == ERR_OK)
         code = order_files_count(disk, directory, &num_files, err);
     if (code == ERR_OK && num_files > 0) {
-        OrderHead head;
+        OrderHead head = {.base_number = 1};
         int head_code = order_file_head(disk, directory, num_files - 1, run_id, &head, err);
         if (head_code != ERR_OK && head_code != ERR_MISSING)
             code = head_code;

@@ -93,6 +93,7 @@ int order_event_decode(const uint8_t *payload, size_t payload_bytes, uint64_t *n
     uint32_t type, zero;
     if (payload_bytes != ORDER_EVENT_BYTES)
         return err_set(err, ERR_FORMAT, "an event of %zu bytes", payload_bytes);
+    memset(event, 0, sizeof *event);
     const uint8_t *at = get_u64(payload, number);
     at = get_u64(at, &event->update);
     at = get_u64(at, &event->position);

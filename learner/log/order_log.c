@@ -66,14 +66,12 @@ static int begin_file(OrderLog *log, Err *err)
 /* --- Opening -------------------------------------------------------------------------------------
  */
 
-/* Cuts the torn tail, for good: what follows is written in its place. */
+/* Cuts the torn tail: what follows is written in its place. */
 static int cut_tail(OrderLog *log, const char *path, const OrderEnd *end,
                     void (*warn)(void *user, const char *line), void *user, Err *err)
 {
     const LogDisk *disk = log->disk;
     int result = disk->truncate(disk->context, log->output.file, end->sound_bytes);
-    if (result == 0)
-        result = disk->sync(disk->context, log->output.file);
     if (result < 0)
         return disk_error(err, "cut", path, result);
     char line[FS_PATH_MAX + 128];

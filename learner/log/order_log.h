@@ -50,7 +50,7 @@ typedef struct OrderLog OrderLog;
 /* Opens for appending, or makes the first file. A torn tail is cut, with one line through `warn`
  * (may be NULL). ERR_SPEC (another run), ERR_VERSION, ERR_IO, ERR_FULL, ERR_NOMEM. */
 int order_log_open(const LogDisk *disk, const char *directory, const RunId *run_id,
-                   void (*warn)(void *user, const char *line), void *user, OrderLog **log,
+                   void (*warn)(void *user, const char *line), void *user, OrderLog **out,
                    Err *err);
 void order_log_close(OrderLog **log); /* flushes and syncs nothing */
 
@@ -92,7 +92,7 @@ typedef struct OrderReader OrderReader;
  * or ROLLBACK event says that what follows goes on from its `value`. No files are fine. Changes
  * nothing. */
 int order_reader_open(const LogDisk *disk, const char *directory, const RunId *run_id,
-                      OrderReader **reader, Err *err);
+                      OrderReader **out, Err *err);
 void order_reader_close(OrderReader **reader);
 int order_reader_next(OrderReader *reader, OrderItem *item, Err *err);
 

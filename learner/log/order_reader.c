@@ -25,7 +25,8 @@ static int read_bases(OrderReader *reader, Err *err)
     for (uint32_t i = 0; i < reader->num_files; i++) {
         OrderHead head = {.base_number = 0};
         Err why;
-        int code = order_file_head(reader->disk, reader->directory, i, &reader->run_id, &head, &why);
+        int code =
+            order_file_head(reader->disk, reader->directory, i, &reader->run_id, &head, &why);
         if (code != ERR_OK && code != ERR_MISSING)
             return err_set(err, code, "%s", why.text);
         reader->bases[i] = code == ERR_OK ? head.base_number : 0;

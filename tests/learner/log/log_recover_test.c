@@ -182,6 +182,18 @@ static void test_a_file_without_its_head_is_no_obstacle(void **state)
     assert_int_equal(recovered.num_segments, 8);
 }
 
+static void test_what_a_start_has_read_survives_a_power_loss(void **state)
+{
+    (void)state;
+    append(30);
+    memory_disk_process_death(world.disk);
+    recover();
+    assert_int_equal(recovered.num_segments, 30);
+    memory_disk_power_loss(world.disk, NULL);
+    recover();
+    assert_int_equal(recovered.num_segments, 30);
+}
+
 typedef struct Filled {
     uint64_t rows;
     uint64_t first_row;
@@ -316,6 +328,7 @@ int main(void)
         TEST(test_damage_is_named_and_left_as_it_is),
         TEST(test_a_foreign_file_is_not_cut),
         TEST(test_a_file_without_its_head_is_no_obstacle),
+        TEST(test_what_a_start_has_read_survives_a_power_loss),
         TEST(test_one_pass_also_fills_the_replay_from_a_row_on),
         TEST(test_a_table_that_is_cut_off_sends_the_recovery_further_back),
         TEST(test_sixty_five_thousand_sessions_come_back),

@@ -86,9 +86,9 @@ static MemoryFile *add_file(MemoryDisk *disk, const char *path)
     MemoryFile *file = calloc(1, sizeof *file);
     CHECK(file && !found && disk->num_files < FILES_MAX && strlen(path) < sizeof file->path);
     snprintf(file->path, sizeof file->path, "%s", path);
-    memmove(disk->files + i + 1, disk->files + i, (disk->num_files - i) * sizeof *disk->files);
+    for (size_t j = disk->num_files++; j > i; j--)
+        disk->files[j] = disk->files[j - 1];
     disk->files[i] = file;
-    disk->num_files++;
     return file;
 }
 
@@ -98,7 +98,8 @@ static void remove_file(MemoryDisk *disk, size_t i)
     for (size_t h = 0; h < HANDLES_MAX; h++)
         CHECK(disk->handles[h].file != file);
     disk->num_files--;
-    memmove(disk->files + i, disk->files + i + 1, (disk->num_files - i) * sizeof *disk->files);
+    for (size_t j = i; j < disk->num_files; j++)
+        disk->files[j] = disk->files[j + 1];
     free(file->live.data);
     free(file->durable.data);
     free(file);

@@ -252,6 +252,31 @@ static void test_after_a_fault_at_any_call_nothing_is_lost(void **state)
     }
 }
 
+/* A cut that a power loss undid brings a record back that was never counted. */
+static void test_what_the_next_file_begins_again_is_passed_over(void **state)
+{
+    (void)state;
+    append_all(10);
+    assert_int_equal(append(), ERR_OK);
+    assert_int_equal(order_log_flush(log_, NULL), ERR_OK);
+    size_t num_bytes;
+    uint8_t *bytes = memory_disk_file(memory, DIRECTORY "/order.plog", &num_bytes);
+    uint8_t *longer = malloc(num_bytes);
+    assert_non_null(longer);
+    memcpy(longer, bytes, num_bytes);
+    memory_disk_put(memory, DIRECTORY "/order.plog", longer, num_bytes - 8);
+    num_put = 10;
+    open_log();
+    memory_disk_fault(memory, &(MemoryDiskFault){MEMORY_DISK_SYNC, 1, 1, EIO, false});
+    assert_int_equal(order_log_sync(log_, NULL), ERR_IO);
+    assert_int_equal(order_log_recover(log_, NULL), ERR_OK);
+    append_all(1);
+    memory_disk_put(memory, DIRECTORY "/order.plog", longer, num_bytes);
+    free(longer);
+    assert_int_equal(memory_disk_num_files(memory), 2);
+    assert_int_equal(read_all().records, 11);
+}
+
 static void test_a_power_loss_spares_what_was_synced(void **state)
 {
     (void)state;
@@ -315,6 +340,7 @@ int main(void)
         TEST(test_a_torn_tail_is_cut_and_gone_on_from),
         TEST(test_flipped_bits_never_give_a_wrong_record),
         TEST(test_after_a_fault_at_any_call_nothing_is_lost),
+        TEST(test_what_the_next_file_begins_again_is_passed_over),
         TEST(test_a_power_loss_spares_what_was_synced),
         TEST(test_a_checkpoint_is_found_and_read_on_from),
         TEST(test_another_run_is_refused),
