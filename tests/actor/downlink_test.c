@@ -311,6 +311,35 @@ static void test_a_long_publishing_interval_is_waited_for(void **state)
     expect_asked_again();
 }
 
+/* libzmq dials no more after a refusal: an actor whose weights stay away must. */
+static void test_a_silent_connection_is_dialled_again_and_less_and_less_often(void **state)
+{
+    (void)state;
+    join();
+    publish(1, 1);
+    expect_policy(1, 1);
+    int64_t patience_ms = 5000;
+    for (int i = 0; i < 3; i++) {
+        void *before = downlink.socket;
+        chase(1, 20);
+        now_ms += patience_ms - 1;
+        chase(1, 20);
+        assert_ptr_equal(downlink.socket, before);
+        now_ms++;
+        chase(1, 20);
+        assert_int_equal(downlink.silent_ms, 0); /* as after a new dial */
+        patience_ms *= 2;
+    }
+    publish(1, 2);
+    for (int64_t until_ms = clock_ms() + FAKE_WAIT_MS; policy.version.update != 2;) {
+        assert_true(clock_ms() < until_ms);
+        publish(1, 2); /* until the new subscription is there */
+        fake_readable(downlink.socket, 20);
+        poll_once();
+    }
+    assert_int_equal(downlink.patience_ms, 5000);
+}
+
 /* Waits for the subscription of a session's topic, past what else comes. */
 static void expect_join(const Session *join)
 {
