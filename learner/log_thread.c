@@ -96,6 +96,9 @@ static void prune(LogThread *thread, uint64_t row_needed)
     Err err;
     size_t num_removed = 0;
     uint64_t bytes_removed = 0;
+    /* The newest session table comes to disk first. On one that fails, what can go still goes: room
+     * may be all that is missing. */
+    (void)log_keeper_sync(&thread->keeper, clock_ms(), &err);
     int code = log_files_prune(thread->disk, thread->directory, row_needed, &num_removed,
                                &bytes_removed, &err);
     if (num_removed > 0)

@@ -56,8 +56,17 @@ static void recovered(LogKeeper *keeper)
              (unsigned long long)gap);
 }
 
-/* Tries new files. */
-static void try_again(LogKeeper *keeper, int64_t now_ms)
+/* What is in the writer's buffer is in the file, or was skipped. */
+static bool pass_on_buffered(LogKeeper *keeper)
+{
+    bool any = keeper->buffered > 0;
+    segment_ring_mark_logged(keeper->ring, keeper->buffered);
+    keeper->buffered = 0;
+    return any;
+}
+
+/* Tries new files. Returns whether segments went on. */
+static bool try_again(LogKeeper *keeper, int64_t now_ms)
 {
     Err err;
     int code = log_writer_recover(keeper->writer, &err);
@@ -65,9 +74,11 @@ static void try_again(LogKeeper *keeper, int64_t now_ms)
         code = order_log_recover(keeper->order, &err);
     if (code != ERR_OK) {
         fail(keeper, &err, now_ms);
-        return;
+        return false;
     }
     recovered(keeper);
+    /* A writer that had failed has its buffer in the file now. */
+    return log_writer_buffered_bytes(keeper->writer) == 0 && pass_on_buffered(keeper);
 }
 
 static LogEntry entry_of(const Segment *segment, const SegmentOrigin *origin, int64_t now_ms)
@@ -81,15 +92,6 @@ static LogEntry entry_of(const Segment *segment, const SegmentOrigin *origin, in
                       .key = origin->key,
                       .name = origin->name,
                       .now_ms = now_ms};
-}
-
-/* What is in the writer's buffer is in the file, or was skipped. */
-static bool pass_on_buffered(LogKeeper *keeper)
-{
-    bool any = keeper->buffered > 0;
-    segment_ring_mark_logged(keeper->ring, keeper->buffered);
-    keeper->buffered = 0;
-    return any;
 }
 
 /* Writes what waits, in batches of the writer's buffer: so many at most that syncs and order
@@ -161,9 +163,9 @@ bool log_keeper_turn(LogKeeper *keeper, int64_t now_ms)
     Err err;
     bool any = false;
     if (keeper->failing && now_ms >= keeper->retry_ms)
-        try_again(keeper, now_ms);
+        any = try_again(keeper, now_ms);
     if (!keeper->failing)
-        any = log_segments(keeper, now_ms);
+        any = log_segments(keeper, now_ms) || any;
     if (!keeper->failing && order_log_flush(keeper->order, &err) != ERR_OK)
         fail(keeper, &err, now_ms);
     if (!keeper->failing && now_ms - keeper->synced_ms >= keeper->fsync_ms)
@@ -199,7 +201,10 @@ int64_t log_keeper_due_ms(const LogKeeper *keeper, int64_t now_ms)
 void log_keeper_close(LogKeeper *keeper, int64_t now_ms)
 {
     Err err;
-    (void)log_keeper_turn(keeper, now_ms);
+    keeper->retry_ms = now_ms; /* the last moment to try */
+    bool more = true;
+    while (more)
+        more = log_keeper_turn(keeper, now_ms);
     (void)log_keeper_sync(keeper, now_ms, &err);
     log_writer_destroy(&keeper->writer);
     order_log_close(&keeper->order);

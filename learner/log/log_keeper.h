@@ -27,7 +27,7 @@ typedef struct LogStatus {
     uint64_t position;                    /* logged, or named as a gap */
     uint64_t synced_position;             /* survives a power loss */
     uint64_t unlogged;                    /* segments that went on without the log, ever */
-    uint64_t failures;                    /* of writes and syncs, ever */
+    uint64_t failures;                    /* times that the logs began to fail */
     char failing[LOG_STATE_TEXT_MAX + 1]; /* why, while it is not durable */
 } LogStatus;
 

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,10 +70,17 @@ static int open_current(OrderReader *reader, Err *err)
 {
     char path[FS_PATH_MAX];
     int code = order_file_path(reader->directory, reader->current, path, err);
-    if (code == ERR_OK)
-        code = frame_input_open(&reader->input, reader->disk, path,
-                                order_file_salt(&reader->run_id, reader->current),
-                                ORDER_PAYLOAD_BYTES_MAX, err);
+    if (code != ERR_OK)
+        return code;
+    /* One that could not even be begun was removed again: the next one has its number and more. */
+    int file = reader->disk->open(reader->disk->context, path, DISK_READ);
+    if (file == -ENOENT)
+        return ERR_MISSING;
+    if (file >= 0)
+        (void)reader->disk->close(reader->disk->context, file);
+    code = frame_input_open(&reader->input, reader->disk, path,
+                            order_file_salt(&reader->run_id, reader->current),
+                            ORDER_PAYLOAD_BYTES_MAX, err);
     reader->open = code == ERR_OK;
     return code;
 }
