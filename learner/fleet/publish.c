@@ -79,6 +79,8 @@ void publisher_destroy(Publisher **publisher)
 {
     if (!*publisher)
         return;
+    if ((*publisher)->trust)
+        trust_release((*publisher)->trust, TRUST_WEIGHTS);
     if ((*publisher)->socket)
         zmq_close((*publisher)->socket);
     free((*publisher)->frame);

@@ -90,6 +90,8 @@ void router_destroy(Router **router)
 {
     if (!*router)
         return;
+    if ((*router)->trust)
+        trust_release((*router)->trust, TRUST_UPLINK);
     if ((*router)->socket)
         zmq_close((*router)->socket);
     wire_arena_destroy(&(*router)->arena);

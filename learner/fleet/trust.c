@@ -11,16 +11,15 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "learner/fleet/allowed_keys.h"
+#include "learner/fleet/trust_alarm.h"
 #include "learner/fleet/trust_refusals.h"
 #include "learner/fleet/zap.h"
 #include "learner/fleet/zmq_watch.h"
 
 enum {
     READ_EVERY_MS = 1000,
-    READ_LATE_MS = 5000,   /* the directory is too slow for what is promised */
-    GRANTS_MS = 10000,     /* connections that say no Hello are counted for so long */
-    ALARM_CALM_MS = 10000, /* an alarm is over when all was well for so long */
-    ALARM_BYTES = 512,
+    READ_LATE_MS = 5000, /* the directory is too slow for what is promised */
+    GRANTS_MS = 10000,   /* connections that say no Hello are counted for so long */
     ADDRESS_BYTES = 128,
     /* ZMQ_ZAP_ENFORCE_DOMAIN: libzmq 4.3 has it, but its header hides it among the drafts. */
     ZAP_ENFORCE_DOMAIN = 93,
@@ -33,12 +32,7 @@ _Static_assert(KEY_ROLE_ACTOR == 1 << ROLE_ACTOR && KEY_ROLE_EVALUATOR == 1 << R
 
 static const char *const domain_names[NUM_TRUST_DOMAINS] = {"uplink", "weights"};
 
-typedef enum Alarm { ALARM_KEYS, ALARM_HALF_OPEN, ALARM_DESCRIPTORS, NUM_ALARMS } Alarm;
-
-typedef struct AlarmState {
-    char text[ALARM_BYTES]; /* empty: none */
-    int64_t seen_ms;        /* when it last held */
-} AlarmState;
+enum { ALARM_KEYS, ALARM_HALF_OPEN, ALARM_DESCRIPTORS, NUM_ALARMS };
 
 typedef struct Domain {
     struct Trust *trust;
@@ -57,9 +51,10 @@ struct Trust {
     ZmqWatch zap_watch;
     Domain domains[NUM_TRUST_DOMAINS];
     Refusals refusals;
-    AlarmState alarms[NUM_ALARMS];
+    Alarm alarms[NUM_ALARMS];
     uint64_t not_accepted_seen;
     int64_t grants_ms;
+    unsigned num_secured;
 
     AllowedKeys *table; /* NULL without keys */
     uv_loop_t *loop;    /* NULL: trust_tick() reads the directory itself */
@@ -71,29 +66,6 @@ struct Trust {
     int read_code;
     Err read_err;
 };
-
-/* --- Alarms ------------------------------------------------------------------------------------
- */
-
-static void raise_alarm(Trust *trust, Alarm alarm, int64_t now_ms, const char *text)
-{
-    AlarmState *state = &trust->alarms[alarm];
-    if (state->text[0] == '\0')
-        log_error("%s", text);
-    snprintf(state->text, sizeof state->text, "%s", text);
-    state->seen_ms = now_ms;
-}
-
-static void end_alarms(Trust *trust, int64_t now_ms)
-{
-    for (int i = 0; i < NUM_ALARMS; i++) {
-        AlarmState *state = &trust->alarms[i];
-        if (state->text[0] == '\0' || now_ms - state->seen_ms < ALARM_CALM_MS)
-            continue;
-        log_info("over: %s", state->text);
-        state->text[0] = '\0';
-    }
-}
 
 const char *trust_alarm(const Trust *trust, int index)
 {
@@ -240,7 +212,7 @@ static void take_table(Trust *trust)
         trust->read_code = make_grants(trust, trust->fresh, grants);
     if (trust->read_code != ERR_OK) {
         allowed_keys_destroy(&trust->fresh);
-        raise_alarm(trust, ALARM_KEYS, clock_ms(), trust->read_err.text);
+        alarm_raise(&trust->alarms[ALARM_KEYS], clock_ms(), trust->read_err.text);
         return;
     }
     trust->table = trust->fresh;
@@ -280,7 +252,7 @@ static void read_when_due(Trust *trust, int64_t now_ms)
             snprintf(text, sizeof text,
                      "the allowed keys have not been read for %lld s: %.150s does not answer",
                      (long long)(now_ms - trust->read_ms) / 1000, trust->config->allowed_keys);
-            raise_alarm(trust, ALARM_KEYS, now_ms, text);
+            alarm_raise(&trust->alarms[ALARM_KEYS], now_ms, text);
         }
         return;
     }
@@ -321,8 +293,18 @@ int trust_secure(Trust *trust, void *socket, TrustDomain domain, Err *err)
                                         KEY_TEXT_CHARS + 1) != 0))
         return err_set(err, ERR_NET, "the %s cannot be encrypted: %s", name,
                        zmq_strerror(zmq_errno()));
-    return socket_monitor_new(trust->zmq_context, socket, name, on_failed_handshake, self,
+    /* A name of its own: libzmq gives the last one's free only later. */
+    char monitor_name[ZAP_DOMAIN_BYTES + 16];
+    snprintf(monitor_name, sizeof monitor_name, "%s.%u", name, trust->num_secured++);
+    trust_release(trust, domain);
+    return socket_monitor_new(trust->zmq_context, socket, monitor_name, on_failed_handshake, self,
                               &self->monitor, err);
+}
+
+void trust_release(Trust *trust, TrustDomain domain)
+{
+    zmq_watch_close(&trust->domains[domain].watch);
+    socket_monitor_destroy(&trust->domains[domain].monitor);
 }
 
 void trust_forget(Trust *trust, TrustDomain domain)
@@ -346,11 +328,11 @@ static void watch_connections(Trust *trust, int64_t now_ms)
                  "%u connections have not finished their handshake, more than --half-open-max "
                  "%lld: see the firewall rule of docs/security.md",
                  status.half_open, (long long)trust->config->half_open_max);
-        raise_alarm(trust, ALARM_HALF_OPEN, now_ms, text);
+        alarm_raise(&trust->alarms[ALARM_HALF_OPEN], now_ms, text);
     }
     if (status.not_accepted > trust->not_accepted_seen) {
         trust->not_accepted_seen = status.not_accepted;
-        raise_alarm(trust, ALARM_DESCRIPTORS, now_ms,
+        alarm_raise(&trust->alarms[ALARM_DESCRIPTORS], now_ms,
                     "connections cannot be accepted: no more files may be open (ulimit -Hn)");
     }
 }
@@ -444,7 +426,8 @@ void trust_tick(Trust *trust, int64_t now_ms)
             forget_grants(&trust->domains[i]);
     }
     refusals_tick(&trust->refusals, now_ms);
-    end_alarms(trust, now_ms);
+    for (int i = 0; i < NUM_ALARMS; i++)
+        alarm_tick(&trust->alarms[i], now_ms);
 }
 
 void trust_status(const Trust *trust, TrustStatus *status)
@@ -472,10 +455,8 @@ void trust_close(Trust *trust)
         return;
     trust->closed = true;
     zmq_watch_close(&trust->zap_watch);
-    for (int i = 0; i < NUM_TRUST_DOMAINS; i++) {
-        zmq_watch_close(&trust->domains[i].watch);
-        socket_monitor_destroy(&trust->domains[i].monitor);
-    }
+    for (int i = 0; i < NUM_TRUST_DOMAINS; i++)
+        trust_release(trust, (TrustDomain)i);
 }
 
 void trust_destroy(Trust **trust)

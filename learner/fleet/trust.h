@@ -56,6 +56,9 @@ void trust_set_sink(Trust *trust, const TrustSink *sink);
  */
 int trust_secure(Trust *trust, void *socket, TrustDomain domain, Err *err);
 
+/* To be called before a socket that was secured is closed, if trust_close() was not. */
+void trust_release(Trust *trust, TrustDomain domain);
+
 /* From now on ZAP is answered by the loop, and the directory is read by a thread of its pool.
  * Without a loop trust_tick() does both. */
 int trust_start(Trust *trust, uv_loop_t *loop, Err *err);

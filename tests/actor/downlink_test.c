@@ -443,6 +443,7 @@ int main(void)
         CASE(test_an_actor_that_stays_behind_asks_again),
         CASE(test_being_behind_now_and_then_is_no_reason_to_ask),
         CASE(test_a_long_publishing_interval_is_waited_for),
+        CASE(test_a_silent_connection_is_dialled_again_and_less_and_less_often),
         CASE(test_a_new_welcome_takes_a_new_socket),
         CASE(test_a_new_session_subscribes_its_own_topic),
         CASE(test_a_new_place_takes_a_new_socket),

@@ -139,13 +139,12 @@ static int dial_tcp(const char *endpoint)
 static void test_garbage_on_tcp_stays_out_and_is_closed(void **state)
 {
     (void)state;
-    static const char *const garbage[] = {
-        "GET / HTTP/1.1\r\nHost: learner\r\n\r\n",
-        "\x01\x00\x05hello", /* ZMTP 1.0, which knows no keys */
-        "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03garbage garbage garbage garbage garbage "
-        "garbage garbage garbage",
-    };
-    static const size_t bytes[] = {36, 8, 80};
+    static const char http[] = "GET / HTTP/1.1\r\nHost: learner\r\n\r\n";
+    static const char old[] = "\x01\x00\x05hello"; /* ZMTP 1.0, which knows no keys */
+    static const char greeting[] = "\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03garbage garbage "
+                                   "garbage garbage garbage garbage garbage garbage garbage";
+    static const char *const garbage[] = {http, old, greeting};
+    static const size_t bytes[] = {sizeof http - 1, sizeof old - 1, sizeof greeting - 1};
     int fds[6];
     for (int i = 0; i < 6; i++) {
         fds[i] = dial_tcp(i % 2 ? world.weights : router_endpoint(world.router));
