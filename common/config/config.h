@@ -101,7 +101,7 @@ int config_resume(Config *config, const char *path, Err *err);
 int config_check(const Config *config, Err *err);
 
 /* Sets a key that may change while the run goes on, from "key=value", and gives its name. ERR_USAGE
- * names those that may, or what is wrong with the value; then nothing is changed. */
+ * says where those are that may, or what is wrong with the value; then nothing is changed. */
 int config_set_live(Config *config, const char *assignment, char name[CONFIG_NAME_MAX + 1],
                     Err *err);
 

@@ -8,18 +8,12 @@
 
 static int refuse(const char *name, Err *err)
 {
-    char live[400] = "";
     char excerpt[CONFIG_EXCERPT_BYTES];
-    size_t used = 0;
-    for (int i = 0; i < config_num_keys() && used < sizeof live; i++) {
-        const ConfigKey *key = config_key_at(i);
-        if (key->trait == CONFIG_TRAIT_LIVE)
-            used += (size_t)snprintf(live + used, sizeof live - used, "%s%s", used ? ", " : "",
-                                     key->name);
-    }
     text_excerpt(name, excerpt, sizeof excerpt);
-    return err_set(err, ERR_USAGE, "\"%s\" cannot be set while a run goes on; what can: %s",
-                   excerpt, live);
+    return err_set(err, ERR_USAGE,
+                   "\"%s\" cannot be set while a run goes on; docs/config.md marks those that can "
+                   "as live, such as updates_per_env_step",
+                   excerpt);
 }
 
 int config_set_live(Config *config, const char *assignment, char name[CONFIG_NAME_MAX + 1],
