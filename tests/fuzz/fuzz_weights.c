@@ -56,8 +56,9 @@ size_t fuzz_seed(Rng *rng, uint8_t *input)
 {
     static RandomMemory memory;
     if (rng_below(rng, 2) == 0) {
+        static const WireLimits dims = {.obs_dim = 3, .act_dim = 2};
         Message message;
-        random_message(rng, MESSAGE_EVAL_REQUEST, NULL, &memory, &message);
+        random_message(rng, MESSAGE_EVAL_REQUEST, &dims, &memory, &message);
         size_t frame_bytes = wire_size(&message, NULL);
         CHECK(frame_bytes <= FUZZ_INPUT_BYTES_MAX);
         wire_pack(&message, NULL, input);
