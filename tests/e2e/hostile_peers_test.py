@@ -4,13 +4,11 @@
     hostile_peers_test.py --limits    longer: they keep 90 % of their rate, at half the maximum load
 """
 
-import time
-
-from harness import main
+from harness import SANITIZED, main, wait_until
 from hostile import Hostile
 from raw_peers import Flood, RawPeer, frame, room_for_sockets
 
-HALF_OPEN = 2000
+HALF_OPEN = 500 if SANITIZED else 2000
 
 
 class Open(Hostile):
@@ -21,23 +19,15 @@ class Open(Hostile):
 
         def end(flood):
             flood.end()
-            self.assertGreater(flood.most, count * 0.9)
             return (f"{flood.most} half-open at once, {flood.dialled} dialled, {flood.closed} closed "
                     f"by the learner, {flood.refused} refused")
 
         def begin():
             flood = Flood("127.0.0.1", port, count)
-            deadline = time.monotonic() + 30
-            while flood.open < count and time.monotonic() < deadline and flood.refused < count:
-                time.sleep(0.01)
+            wait_until(lambda: flood.most == count, f"{count} connections")
             return flood
 
         return begin, end
-
-    def test_half_open_connections_cost_little(self):
-        self.begin_at_half_load()
-        self.hold("half-open, uplink", *self.flood(self.port))
-        self.hold("half-open, weights", *self.flood(self.port + 1))
 
     def garbage_begins(self, port, count):
         peers = []
@@ -53,16 +43,8 @@ class Open(Hostile):
             peer.close()
         return f"{len(peers)} peers, {gone} thrown out"
 
-    def test_bytes_that_are_no_protocol_are_thrown_out(self):
-        self.begin_at_half_load()
-        for what, port in (("uplink", self.port), ("weights", self.port + 1)):
-            self.hold(f"garbage, {what}", lambda port=port: self.garbage_begins(port, 100),
-                      self.garbage_ends)
-
-    def test_messages_that_cannot_be_read_are_answered_and_left_out(self):
+    def nonsense(self):
         """Sound ZMTP, and nonsense in it: the learner decodes it, and says what it wants."""
-        self.begin_at_half_load()
-
         def begin():
             peers = []
             for _ in range(50):
@@ -82,7 +64,15 @@ class Open(Hostile):
             self.assertEqual((answered, alive), (len(peers), len(peers)))
             return f"{len(peers)} peers, {answered} answered, {alive} still there"
 
-        self.hold("nonsense in sound frames", begin, end)
+        return begin, end
+
+    def test_they_cost_little(self):
+        self.begin_at_half_load()
+        for what, port in (("uplink", self.port), ("weights", self.port + 1)):
+            self.hold(f"half-open, {what}", *self.flood(port))
+            self.hold(f"garbage, {what}", lambda port=port: self.garbage_begins(port, 100),
+                      self.garbage_ends)
+        self.hold("nonsense in sound frames", *self.nonsense())
 
 
 main()
