@@ -118,9 +118,11 @@ static void tell_fleet(Learner *learner, const TrainerProgress *trainer)
                               .settled = trainer->settled,
                               .logged = FLEET_NOT_LOGGED};
     if (run->log.thread) {
+        /* One word of the log thread: the ring may say more meanwhile, and less durable. */
         LogStatus log = log_thread_status(run->log.thread);
-        progress.logged = segment_ring_logged(&run->exchange.ring);
-        progress.durable = log.durable;
+        progress.logged = log.handed_on;
+        progress.durable = log.durable && log.unlogged == learner->unlogged;
+        learner->unlogged = log.unlogged;
         if (!log.durable && learner->config->replay_log_on_error == LOG_ON_ERROR_WAIT)
             snprintf(progress.hold, sizeof progress.hold, "%.*s", WIRE_TEXT_MAX, log.failing);
     }

@@ -38,7 +38,8 @@ typedef struct Learner {
     int signal_number; /* that asked us to stop; 0: none */
     int64_t farewell_ms;
     int64_t evaluator_seen_ms;
-    bool serving; /* the run's log is read back: actors are let in */
+    bool serving;      /* the run's log is read back: actors are let in */
+    uint64_t unlogged; /* segments that went on without the log, as the fleet was told last */
     bool finished;
     int error;
     Err err;

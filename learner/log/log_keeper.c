@@ -14,6 +14,7 @@ static void update_status(LogKeeper *keeper)
     status->bytes = log_writer_total_bytes(keeper->writer);
     status->position = log_writer_flushed_position(keeper->writer);
     status->synced_position = log_writer_synced_position(keeper->writer);
+    status->handed_on = segment_ring_logged(keeper->ring);
     if (!keeper->failing)
         status->failing[0] = '\0';
 }

@@ -26,7 +26,8 @@ typedef struct LogStatus {
     uint64_t bytes;                       /* of all files */
     uint64_t position;                    /* logged, or named as a gap */
     uint64_t synced_position;             /* survives a power loss */
-    uint64_t unlogged;                    /* segments that went on without the log, ever */
+    uint64_t handed_on;                   /* segments that went on to the consumer, ever */
+    uint64_t unlogged;                    /* of these, without the log */
     uint64_t failures;                    /* times that the logs began to fail */
     char failing[LOG_STATE_TEXT_MAX + 1]; /* why, while it is not durable */
 } LogStatus;

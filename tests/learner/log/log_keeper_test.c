@@ -296,7 +296,10 @@ static void test_with_continue_all_go_on_and_a_gap_names_them(void **state)
     put(3);
     assert_true(log_keeper_turn(&keeper, now_ms));
     assert_int_equal(take(), 10);
+    /* One status tells how many went on and how: whoever acknowledges them says whether they are
+     * durable. */
     assert_false(keeper.status.durable);
+    assert_int_equal(keeper.status.handed_on, 10);
     assert_int_equal(keeper.status.unlogged, 8);
     assert_int_equal(keeper.status.position, 2);
     room();
