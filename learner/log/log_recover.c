@@ -299,7 +299,8 @@ static int go_to_row(LogReader *reader, uint64_t row, Err *err)
             code = log_reader_next(reader, &item, err);
             if (code == ERR_OK && item.kind == LOG_ITEM_SESSIONS && item.sessions.table)
                 num_sessions += item.sessions.num_records;
-        } while (code == ERR_OK && item.kind == LOG_ITEM_SESSIONS && item.sessions.table);
+        } while (code == ERR_OK && (item.kind == LOG_ITEM_GAP ||
+                                    (item.kind == LOG_ITEM_SESSIONS && item.sessions.table)));
     }
     if (code != ERR_OK)
         return code;

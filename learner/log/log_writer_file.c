@@ -135,13 +135,14 @@ static int write_head(LogWriter *writer, Err *err)
                            .num_sessions = count_logged(writer)};
     file_head_encode(&head, frame_buffer_add(&writer->head, LOG_KIND_HEAD, FILE_HEAD_BYTES));
     int code = write_head_buffer(writer, err);
-    if (code == ERR_OK)
-        code = write_table(writer, err);
     if (code == ERR_OK && writer->gap_pending) {
         gap_record_encode(&writer->gap,
                           frame_buffer_add(&writer->head, LOG_KIND_GAP, GAP_RECORD_BYTES));
         code = write_head_buffer(writer, err);
     }
+    /* After the gap, whose segments it speaks for: a file that was cut must not have it alone. */
+    if (code == ERR_OK)
+        code = write_table(writer, err);
     return code;
 }
 

@@ -267,6 +267,33 @@ static void test_a_table_that_is_cut_off_sends_the_recovery_further_back(void **
     assert_int_equal(recovered.state.next_position, 21);
 }
 
+/* The death of a process, or of the power, may leave any part of a file's beginning. */
+static void test_sessions_never_reach_beyond_the_positions_that_are_known(void **state)
+{
+    (void)state;
+    append(20);
+    for (int i = 0; i < 20; i++)
+        world_skip(&world);
+    append(1); /* the gap is named by a new file */
+    size_t num_bytes;
+    uint8_t *file = memory_disk_file(world.disk, newest(), &num_bytes);
+    uint8_t *bytes = malloc(num_bytes);
+    assert_non_null(bytes);
+    memcpy(bytes, file, num_bytes);
+    for (size_t cut = 0; cut <= num_bytes; cut++) {
+        uint64_t last[WORLD_SESSIONS] = {0};
+        memory_disk_put(world.disk, newest(), bytes, cut);
+        recover();
+        for (uint64_t i = 1; i < recovered.state.next_position; i++)
+            last[world_session(i)] = world.facts[i].sequence;
+        for (size_t i = 0; i < recovered.state.num_sessions; i++) {
+            const SessionRecord *record = &recovered.sessions[i];
+            assert_true(record->sequence <= last[record->id.id[15]]);
+        }
+    }
+    free(bytes);
+}
+
 static void test_sixty_five_thousand_sessions_come_back(void **state)
 {
     (void)state;
@@ -331,6 +358,7 @@ int main(void)
         TEST(test_what_a_start_has_read_survives_a_power_loss),
         TEST(test_one_pass_also_fills_the_replay_from_a_row_on),
         TEST(test_a_table_that_is_cut_off_sends_the_recovery_further_back),
+        TEST(test_sessions_never_reach_beyond_the_positions_that_are_known),
         TEST(test_sixty_five_thousand_sessions_come_back),
         TEST(test_a_disk_that_cannot_be_read_is_told),
     };
