@@ -106,7 +106,6 @@ static bool set_key(void *context, const char *assignment, char text[WIRE_TEXT_M
                              learner->config->replay_log_fsync_ms);
     endpoints_fill_welcome(learner->config, fleet_welcome(learner->fleet));
     snprintf(text, WIRE_TEXT_MAX + 1, "%.63s was %.60s, is %.60s", name, was, is);
-    log_info("set by an operator: %s", text);
     return true;
 }
 

@@ -74,10 +74,12 @@ says '12:00:00 learner: error: no luck'
 says 'the learner failed with exit code 3'
 ended 1
 
-begin "a learner that crashes in a run"
+begin "a learner that crashes in a run, whenever it is started"
 learner 'mkdir -p run; echo "{}" >run/run.json; kill -SEGV $$'
 train
-says 'the learner was killed by signal 11'
+says 'learner was killed by signal 11'
+says 'starting it again'
+says 'learner fails again and again (5 times within 10 s), at last: it was killed by signal 11'
 says 'go on with: polyak train --resume --run-dir run'
 ended 1
 
