@@ -148,6 +148,11 @@ uint64_t outbox_restart(Outbox *outbox, uint64_t *steps_dropped)
     return dropped;
 }
 
+bool outbox_has_sent(const Outbox *outbox)
+{
+    return last_seen(outbox) > 0;
+}
+
 uint64_t outbox_unacked_steps(const Outbox *outbox)
 {
     uint64_t steps = 0;

@@ -4,6 +4,7 @@
 #ifndef POLYAK_ACTOR_OUTBOX_H
 #define POLYAK_ACTOR_OUTBOX_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -56,6 +57,9 @@ void outbox_rewind(Outbox *outbox);
  * it could count twice); what never left is kept and numbered from 1. Returns the number of
  * segments dropped, and adds their steps to *steps_dropped. */
 uint64_t outbox_restart(Outbox *outbox, uint64_t *steps_dropped);
+
+/* Whether any segment of this session was ever given to be sent. */
+bool outbox_has_sent(const Outbox *outbox);
 
 /* Steps in the segments that are queued and not acknowledged. */
 uint64_t outbox_unacked_steps(const Outbox *outbox);

@@ -73,6 +73,7 @@ static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
         uplink->hello_due = false;
         uplink->hello.oldest_unacked = uplink->outbox ? uplink->outbox->acked_sequence + 1 : 1;
         uplink->hello.acked_steps = uplink->outbox ? uplink->outbox->acked_steps : 0;
+        uplink->hello.has_sent = uplink->outbox && outbox_has_sent(uplink->outbox);
         message->kind = MESSAGE_HELLO;
         message->hello = uplink->hello;
         return true;

@@ -96,6 +96,7 @@ typedef struct Hello {
     Spec spec;
     uint32_t num_envs;
     uint64_t acked_steps;
+    bool has_sent;
 } Hello;
 
 typedef struct Welcome {

@@ -60,6 +60,7 @@ static int decode_hello(const Polyak__Hello *in, Hello *hello, Err *err)
     hello->role = (Role)in->role;
     hello->oldest_unacked = in->oldest_unacked;
     hello->acked_steps = in->acked_steps;
+    hello->has_sent = in->has_sent;
     hello->num_envs = in->num_envs;
     if (in->oldest_unacked > WIRE_COUNT_MAX || in->acked_steps > WIRE_COUNT_MAX)
         return err_set(err, ERR_FORMAT, "a hello that counts beyond %llu",

@@ -57,6 +57,7 @@ static void encode_hello(const Hello *hello, WireBody *body)
     out->spec = hello->has_spec ? encode_spec(&hello->spec, body) : NULL;
     out->num_envs = hello->num_envs;
     out->acked_steps = hello->acked_steps;
+    out->has_sent = hello->has_sent;
 }
 
 static void encode_welcome(const Welcome *welcome, WireBody *body)

@@ -178,7 +178,9 @@ static ActorSession *join_session(Fleet *fleet, uint32_t link, const PeerIdentit
         return NULL;
     if (session)
         return rejoin(fleet, link, session, hello) ? session : NULL;
-    if (hello->oldest_unacked > 1) {
+    /* It may have been known and forgotten, with segments whose acknowledgement never arrived: they
+     * must not be taken twice. */
+    if (hello->oldest_unacked > 1 || hello->has_sent) {
         fleet_refuse(fleet, link, REJECT_SESSION_EXPIRED, "the learner does not know this session");
         return NULL;
     }

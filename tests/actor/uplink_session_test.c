@@ -129,6 +129,7 @@ static void test_a_hello_says_the_steps_of_what_is_acknowledged(void **state)
     lose_learner();
     expect_hello(&first_session, 3);
     assert_int_equal(message.hello.acked_steps, 8);
+    assert_true(message.hello.has_sent);
     receive_welcome(3, NO_LIMIT, 20);
     lose_learner();
     expect_hello(&first_session, 4);
@@ -136,6 +137,7 @@ static void test_a_hello_says_the_steps_of_what_is_acknowledged(void **state)
     receive_reject(REJECT_SESSION_EXPIRED);
     expect_hello(&fresh_session, 1);
     assert_int_equal(message.hello.acked_steps, 0);
+    assert_false(message.hello.has_sent);
 }
 
 static void test_a_heartbeat_tells_of_the_outbox_and_of_losses(void **state)

@@ -103,6 +103,7 @@ static inline void random_hello(Rng *rng, Hello *hello)
         hello->session.id[i] = (uint8_t)rng_below(rng, 256);
     hello->oldest_unacked = random_uint(rng, 52) + 1;
     hello->acked_steps = random_uint(rng, 53);
+    hello->has_sent = rng_below(rng, 2) == 0;
     random_text(rng, hello->name, sizeof hello->name);
     hello->num_labels = (int)rng_below(rng, WIRE_LABELS_MAX + 1);
     for (int i = 0; i < hello->num_labels; i++)

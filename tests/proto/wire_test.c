@@ -35,6 +35,7 @@ static void same_hello(const Hello *a, const Hello *b)
         assert_true(spec_equal(&a->spec, &b->spec));
     SAME_UINT(num_envs);
     SAME_UINT(acked_steps);
+    SAME_UINT(has_sent);
 }
 
 static void same_welcome(const Welcome *a, const Welcome *b)

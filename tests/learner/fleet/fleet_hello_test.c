@@ -214,6 +214,17 @@ static void test_a_takeover_needs_no_free_place(void **state)
     assert_int_equal(fleet_num_actors(world->fleet), 1);
 }
 
+/* The learner may have accepted what it sent, and forgotten it. */
+static void test_an_unknown_session_that_has_sent_is_expired_too(void **state)
+{
+    World *world = *state;
+    world_start(world);
+    Hello hello = world_hello(ROLE_ACTOR, 1, 1);
+    hello.has_sent = true;
+    world_say_hello(world, 1, &hello);
+    assert_int_equal(world_refusal(world, 1), REJECT_SESSION_EXPIRED);
+}
+
 static void test_a_session_that_is_not_known_any_more_is_expired(void **state)
 {
     World *world = *state;
@@ -316,6 +327,7 @@ int main(void)
         TEST(test_a_session_comes_back_as_it_was),
         TEST(test_the_newest_hello_takes_the_session_over),
         TEST(test_a_takeover_needs_no_free_place),
+        TEST(test_an_unknown_session_that_has_sent_is_expired_too),
         TEST(test_a_session_that_is_not_known_any_more_is_expired),
         TEST(test_a_session_is_forgotten_after_its_retention),
         TEST(test_a_gap_of_acknowledged_segments_is_passed_over),
