@@ -126,13 +126,27 @@ static int take_segment(Inspection *inspection, const SegmentRecord *record)
         inspection->chained = record->position == 1;
         inspection->last_position = record->position - 1;
     }
-    inspection->missing += record->position - inspection->last_position - 1;
+    uint64_t missing = record->position - inspection->last_position - 1;
+    inspection->missing += missing;
+    if (missing > 0) {
+        compare_points(inspection, inspection->last_position);
+        inspection->chained = false;
+    }
     compare_points(inspection, record->position - 1);
     inspection->segments++;
     inspection->last_position = record->position;
     inspection->env_steps = record->env_steps;
     (void)replay_append_at(&inspection->replay, &record->segment, record->row);
     return ERR_OK;
+}
+
+/* The replay had them, and the log does not: its digest goes on from the next checkpoint. */
+static void take_gap(Inspection *inspection, const GapRecord *gap)
+{
+    compare_points(inspection, gap->first_position - 1);
+    inspection->chained = false;
+    inspection->gap_segments += gap->last_position - gap->first_position + 1;
+    inspection->last_position = gap->last_position;
 }
 
 static void take_damage(Inspection *inspection, const LogDamage *damage, bool torn)
@@ -156,10 +170,8 @@ static int read_log(Inspection *inspection, Err *err)
             code = take_sessions(inspection, &item.sessions);
         else if (item.kind == LOG_ITEM_DAMAGE || item.kind == LOG_ITEM_TORN)
             take_damage(inspection, &item.damage, item.kind == LOG_ITEM_TORN);
-        else if (item.kind == LOG_ITEM_GAP) {
-            inspection->gap_segments += item.gap.last_position - item.gap.first_position + 1;
-            inspection->last_position = item.gap.last_position;
-        }
+        else if (item.kind == LOG_ITEM_GAP)
+            take_gap(inspection, &item.gap);
         if (code != ERR_OK)
             return err_set(err, code, "out of memory");
     }

@@ -20,7 +20,8 @@ static void read_cpu_model(char text[TEXT_BYTES])
         const char *colon = strchr(line, ':');
         if (!colon || strncmp(line, "model name", 10) != 0)
             continue;
-        snprintf(text, TEXT_BYTES, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        const char *name = colon + 1 + strspn(colon + 1, " \t");
+        snprintf(text, TEXT_BYTES, "%.*s", (int)strcspn(name, "\n"), name);
         break;
     }
     if (file)
@@ -39,23 +40,36 @@ json_t *machine_describe(int threads)
                      "flush_to_zero", 1, "threads", threads, "cpu", cpu);
 }
 
+/* Appends "key: value here, value there"; NULL is unknown. */
+static int say(char *text, int text_bytes, int used, const char *key, const json_t *here,
+               const json_t *there)
+{
+    if (used >= text_bytes)
+        return used;
+    char *a = here ? json_dumps(here, JSON_ENCODE_ANY) : NULL;
+    char *b = there ? json_dumps(there, JSON_ENCODE_ANY) : NULL;
+    used += snprintf(text + used, (size_t)(text_bytes - used), "%s%s: %s here, %s there",
+                     used > 0 ? "; " : "", key, a ? a : "unknown", b ? b : "unknown");
+    free(a);
+    free(b);
+    return used;
+}
+
 void machine_difference(const json_t *here, const json_t *there, char *text, int text_bytes)
 {
     int used = 0;
     const char *key;
-    json_t *mine;
+    json_t *value;
     text[0] = '\0';
-    json_object_foreach((json_t *)here, key, mine)
+    json_object_foreach((json_t *)here, key, value)
     {
         const json_t *theirs = json_object_get(there, key);
-        if (json_equal(mine, (json_t *)theirs))
-            continue;
-        char *a = json_dumps(mine, JSON_ENCODE_ANY);
-        char *b = theirs ? json_dumps(theirs, JSON_ENCODE_ANY) : NULL;
-        if (a && used < text_bytes)
-            used += snprintf(text + used, (size_t)(text_bytes - used), "%s%s: %s here, %s there",
-                             used > 0 ? "; " : "", key, a, b ? b : "unknown");
-        free(a);
-        free(b);
+        if (!json_equal(value, theirs))
+            used = say(text, text_bytes, used, key, value, theirs);
+    }
+    json_object_foreach((json_t *)there, key, value)
+    {
+        if (!json_object_get(here, key))
+            used = say(text, text_bytes, used, key, NULL, value);
     }
 }

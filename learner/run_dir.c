@@ -1,5 +1,6 @@
 #include "learner/run_dir.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,10 +20,9 @@ static bool parse_run_id(const char *text, RunId *run_id)
         return false;
     for (size_t i = 0; i < sizeof run_id->bytes; i++) {
         char digits[3] = {text[2 * i], text[2 * i + 1], '\0'};
-        char *end = NULL;
-        run_id->bytes[i] = (uint8_t)strtoul(digits, &end, 16);
-        if (*end != '\0' || digits[0] == '+' || digits[0] == '-' || digits[0] == ' ')
+        if (!isxdigit((unsigned char)digits[0]) || !isxdigit((unsigned char)digits[1]))
             return false;
+        run_id->bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
     }
     return true;
 }
@@ -65,7 +65,8 @@ static int read_identity(RunDir *dir, const char *path, Err *err)
     if (code != 0)
         return code;
     dir->epoch = (uint32_t)json_integer_value(json_object_get(json, "epoch"));
-    dir->machines = json_incref(json_object_get(json, "machines"));
+    json_t *machines = json_object_get(json, "machines");
+    dir->machines = json_is_array(machines) ? json_incref(machines) : NULL;
     if (!parse_run_id(json_string_value(json_object_get(json, "run_id")), &dir->run_id))
         code = make_run_id(&dir->run_id, err);
     json_decref(json);
@@ -84,7 +85,7 @@ int run_dir_read_identity(const char *path, RunId *run_id, json_t **machines, Er
     if (!parse_run_id(json_string_value(json_object_get(json, "run_id")), run_id))
         code = err_set(err, ERR_FORMAT, "%s names no run: it was begun without a log", run_json);
     else
-        *machines = json_incref(json_object_get(json, "machines"));
+        *machines = json_incref(json_object_get(json, "machines")); /* NULL where there are none */
     json_decref(json);
     return code;
 }

@@ -51,8 +51,8 @@ int run_dir_begin(RunDir *dir, const Config *config, const char *env_name, Err *
 /* Adds this machine to run.json, with the threads that updates are computed by. */
 int run_dir_write_machine(RunDir *dir, int threads, Err *err);
 
-/* Reads the run's id and machines (an array, owned by the caller; may be empty) of a directory that
- * holds a run. ERR_MISSING, ERR_IO, ERR_FORMAT. */
+/* Reads the run's id and machines (an array, owned by the caller; NULL where there are none) of a
+ * directory that holds a run. ERR_MISSING, ERR_IO, ERR_FORMAT. */
 int run_dir_read_identity(const char *path, RunId *run_id, json_t **machines, Err *err);
 
 /* Writes config.yaml again, once a preset has completed the configuration. */

@@ -99,6 +99,15 @@ static double mean_loss(const Ddpg *ddpg, double *q_mean)
     return loss / ddpg->config.batch;
 }
 
+/* Whether a step can be made of this gradient: Adam keeps its square as a float, and one that is
+ * infinite would stay so. */
+static bool may_step(const DdpgConfig *config, double loss, double norm)
+{
+    const double norm_max = 1e18;
+    return isfinite(loss) && isfinite(norm) &&
+           norm * adam_clip_scale(norm, config->grad_clip) <= norm_max;
+}
+
 int ddpg_update(Ddpg *ddpg, Batch *batch, DdpgStats *stats)
 {
     const DdpgConfig *config = &ddpg->config;
@@ -111,7 +120,7 @@ int ddpg_update(Ddpg *ddpg, Batch *batch, DdpgStats *stats)
     team_run(ddpg->team, critic_rows, ddpg);
     stats->critic_loss = mean_loss(ddpg, &stats->q_mean);
     stats->critic_grad_norm = grad_norm(ddpg, &state->critic);
-    if (!isfinite(stats->critic_loss) || !isfinite(stats->critic_grad_norm))
+    if (!may_step(config, stats->critic_loss, stats->critic_grad_norm))
         return ERR_DIVERGED;
     descend(ddpg, &state->critic, config->critic_lr, config->critic_weight_decay,
             stats->critic_grad_norm);
@@ -119,7 +128,7 @@ int ddpg_update(Ddpg *ddpg, Batch *batch, DdpgStats *stats)
     team_run(ddpg->team, actor_rows, ddpg);
     stats->actor_loss = mean_loss(ddpg, NULL);
     stats->actor_grad_norm = grad_norm(ddpg, &state->actor);
-    if (!isfinite(stats->actor_loss) || !isfinite(stats->actor_grad_norm))
+    if (!may_step(config, stats->actor_loss, stats->actor_grad_norm))
         return ERR_DIVERGED;
     descend(ddpg, &state->actor, config->actor_lr, 0, stats->actor_grad_norm);
 

@@ -58,7 +58,8 @@ void ddpg_set_learning_rates(Ddpg *ddpg, double actor_lr, double critic_lr);
 /* One update: critic step, then actor step through the updated critic; the target of each network
  * takes its soft copy in the pass of its step. `batch` has config.batch rows; its actions are
  * overwritten: mu'(s') behind s', mu(s) in the place of a. ERR_DIVERGED when a loss or a gradient
- * norm is not finite: the network whose step it was, and what follows it, are left as they were. */
+ * norm is not finite, or larger than Adam can square: the network whose step it was, and what
+ * follows it, are left as they were. */
 int ddpg_update(Ddpg *ddpg, Batch *batch, DdpgStats *stats);
 
 #endif

@@ -23,13 +23,13 @@ void core_destroy(TrainCore *core)
     batch_destroy(&core->batch);
 }
 
-void core_ingest(TrainCore *core, const Segment *segment, uint64_t row)
+void core_ingest(TrainCore *core, const Segment *segment, uint64_t position, uint64_t row)
 {
     RunState *run = core->run;
     CHECK(replay_append_at(core->replay, segment, row));
     run->env_steps += (uint64_t)segment->num_steps;
     run->episodes += segment->end != SEGMENT_CONTINUES;
-    run->log_position++;
+    run->log_position = position;
     run->replay_head = core->replay->head;
     run->replay_digest = core->replay->digest;
 }

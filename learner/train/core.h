@@ -24,9 +24,9 @@ typedef struct TrainCore {
 int core_init(TrainCore *core, Replay *replay, Ddpg *ddpg, RunState *run, int batch, Err *err);
 void core_destroy(TrainCore *core);
 
-/* Takes the next segment. `row` is the replay row of its first step: replay->head, but where rows
- * before it were lost. */
-void core_ingest(TrainCore *core, const Segment *segment, uint64_t row);
+/* Takes the next segment. Its number in the log, and the replay row of its first step, are those
+ * that follow, but where segments before it were lost. */
+void core_ingest(TrainCore *core, const Segment *segment, uint64_t position, uint64_t row);
 
 /* Draws the batch of the next update. */
 void core_draw(TrainCore *core);

@@ -45,10 +45,8 @@ static void ingest_held(Redo *redo)
 {
     RunState *run = redo->core->run;
     const SegmentRecord *record = &redo->held.segment;
-    core_ingest(redo->core, &record->segment, record->row);
-    /* Those that were lost before it count as well. */
-    run->log_position = record->position;
-    run->env_steps = record->env_steps;
+    core_ingest(redo->core, &record->segment, record->position, record->row);
+    run->env_steps = record->env_steps; /* those that were lost before it count as well */
     redo->holding = false;
 }
 
@@ -62,8 +60,9 @@ static RedoStep ingest_to(Redo *redo, uint64_t position, Err *err)
         if (redo->at_end)
             return REDO_LOG_LOST;
         if (redo->held.segment.position > position)
-            break; /* what was lost in between stays so */
-        ingest_held(redo);
+            run->log_position = position; /* what was lost in between stays so */
+        else
+            ingest_held(redo);
     }
     return REDO_UPDATED;
 }

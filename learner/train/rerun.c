@@ -254,11 +254,14 @@ static int compare_checkpoint(Rerun *rerun, const HistoryItem *item, Err *err)
     core_copy_state(ddpg_state(rerun->kept), state);
     int code = checkpoint_path(rerun->checkpoints, item->first_update, path, sizeof path, err);
     if (code == ERR_OK && fs_exists(path)) {
-        code = checkpoint_read(path, file, &of_file, err);
-        if (code != ERR_OK)
-            return code;
+        Err why = {""};
+        int read_code = checkpoint_read(path, file, &of_file, &why);
+        if (read_code == ERR_NOMEM)
+            return err_set(err, read_code, "%s", why.text);
+        if (read_code != ERR_OK)
+            log_error("%s", why.text);
         rerun->report->checkpoint_files++;
-        same = same && network_equal(&state->actor, &file->actor) &&
+        same = same && read_code == ERR_OK && network_equal(&state->actor, &file->actor) &&
                network_equal(&state->critic, &file->critic);
     }
     if (!same) {
@@ -269,13 +272,20 @@ static int compare_checkpoint(Rerun *rerun, const HistoryItem *item, Err *err)
     return code;
 }
 
+/* To the newest checkpoint; or, where its file could not be written, to the one before. */
 static int go_back(Rerun *rerun, uint64_t update, Err *err)
 {
-    const DdpgState *kept = ddpg_state(rerun->kept);
-    if (kept->updates != update)
-        return err_set(err, ERR_MISSING,
-                       "the run went back to a checkpoint of update %llu that is not in its record",
-                       (unsigned long long)update);
+    static RunState of_file; /* large: kept off the stack */
+    char path[FS_PATH_MAX];
+    DdpgState *kept = ddpg_state(rerun->kept);
+    int code = ERR_OK;
+    if (kept->updates != update) {
+        code = checkpoint_path(rerun->checkpoints, update, path, sizeof path, err);
+        if (code == ERR_OK)
+            code = checkpoint_read(path, kept, &of_file, err);
+    }
+    if (code != ERR_OK)
+        return code;
     core_copy_state(ddpg_state(rerun->ddpg), kept);
     ddpg_state(rerun->ddpg)->updates = rerun->run.updates;
     return ERR_OK;
@@ -310,7 +320,7 @@ static void say_progress(Rerun *rerun)
 
 static void stop_at(Rerun *rerun, const char *why)
 {
-    snprintf(rerun->report->stopped, sizeof rerun->report->stopped, "%s", why);
+    snprintf(rerun->report->stopped, sizeof rerun->report->stopped, "%.255s", why);
     rerun->report->complete = false;
 }
 
@@ -328,6 +338,11 @@ static int follow(Rerun *rerun, Err *err)
             break;
         case REDO_EVENT:
             code = handle_event(rerun, redo.item, err);
+            if (code != ERR_OK && redo.item->event == ORDER_ROLLBACK) {
+                stop_at(rerun, err->text);
+                code = ERR_OK;
+                more = false;
+            }
             break;
         case REDO_HOLE:
             stop_at(rerun, "the record of the updates has a hole");

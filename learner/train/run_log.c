@@ -104,8 +104,8 @@ static int read_back(RunLog *log, const Config *config, const LogDims *dims, Tra
                  (unsigned long long)recovered->num_segments, (double)num_bytes / (1024.0 * 1024.0),
                  (double)(clock_ms() - began_ms) / 1000.0);
     if (recovered->gap_positions + recovered->missing_positions > 0)
-        log_warn("%llu segments are not in the replay log, and %llu of it are damaged: training "
-                 "goes on without them",
+        log_warn("%llu segments went on without the replay log, and %llu are lost to damage: "
+                 "training goes on without them",
                  (unsigned long long)recovered->gap_positions,
                  (unsigned long long)recovered->missing_positions);
     return code;
@@ -153,17 +153,25 @@ int run_log_open(RunLog *log, const Config *config, uint32_t epoch, TrainCore *c
     if (code == ERR_OK)
         code = log_reader_open(log->disk, log->directory, &log->run_id, &writer_config.dims,
                                &past->reader, err);
-    LogState start = start_state(log, core->run);
+    log->start = start_state(log, core->run);
     if (code == ERR_OK)
         code =
             order_log_open(log->disk, log->directory, &log->run_id, warn, NULL, &setup.order, err);
     if (code == ERR_OK)
         code = history_load(&past->history, log->disk, log->directory, &log->run_id, err);
+    if (code == ERR_OK && past->history.damaged > 0)
+        log_warn("the order log is damaged in %llu places: what was done is followed as far as it "
+                 "is known",
+                 (unsigned long long)past->history.damaged);
     if (code == ERR_OK)
-        code = log_writer_new(log->disk, log->directory, &writer_config, &start, clock_ms(),
+        code = log_writer_new(log->disk, log->directory, &writer_config, &log->start, clock_ms(),
                               &setup.writer, err);
-    if (code == ERR_OK)
-        return log_thread_start(&setup, &log->thread, err);
+    if (code == ERR_OK) {
+        LogThread *thread = NULL;
+        code = log_thread_start(&setup, &thread, err);
+        log->thread = thread;
+        return code;
+    }
     if (setup.order)
         order_log_close(&setup.order);
     run_log_past_free(past);
@@ -179,6 +187,8 @@ void run_log_past_free(RunLogPast *past)
 
 void run_log_close(RunLog *log)
 {
-    log_thread_stop(&log->thread);
+    LogThread *thread = log->thread;
+    log_thread_stop(&thread);
+    log->thread = NULL;
     log_recovered_free(&log->recovered);
 }

@@ -17,8 +17,9 @@ typedef struct RunLog {
     const LogDisk *disk;
     char directory[FS_PATH_MAX];
     RunId run_id;
-    LogThread *thread;      /* NULL until it is open */
-    LogRecovered recovered; /* sessions, and where the log ended */
+    _Atomic(LogThread *) thread; /* NULL until it is open, which the loop may see at any moment */
+    LogRecovered recovered;      /* sessions, and where the log ended */
+    LogState start;              /* where this start's segments begin */
 } RunLog;
 
 /* What was read back besides. */

@@ -58,7 +58,8 @@ static void ingest_drain(Trainer *trainer)
         const Segment *segment = segment_ring_peek(ring);
         if (!segment)
             break;
-        core_ingest(&trainer->core, segment, trainer->core.replay->head);
+        core_ingest(&trainer->core, segment, trainer->next_position++, trainer->next_row);
+        trainer->next_row = trainer->core.replay->head;
         metrics_segment(&trainer->metrics, segment, (Version){trainer->setup.epoch, run->updates});
         segment_ring_release(ring);
     }
@@ -85,8 +86,7 @@ static void publish_if_due(Trainer *trainer, bool at_once)
     if (!due || !anything_to_publish(trainer))
         return;
     if (!core_is_finite(&trainer->core)) {
-        /* Nobody acts with such weights: the next update goes back to a checkpoint. */
-        trainer->diverged_updates = (int)trainer->config.skipped_updates_max;
+        trainer->not_finite = true; /* nobody acts with such weights */
         return;
     }
     Version version = {trainer->setup.epoch, trainer->setup.run->updates};
@@ -166,12 +166,14 @@ static bool update_once(Trainer *trainer)
     metrics_lap(&trainer->metrics, METRICS_UPDATING);
     if (trainer->diverged_updates < trainer->config.skipped_updates_max)
         return true;
+    log_warn("%d updates in a row were not finite", trainer->diverged_updates);
     return trainer_roll_back(trainer);
 }
 
 /* Nothing to update: publishes what is learned, and sleeps until something comes. */
 static void wait_for_work(Trainer *trainer)
 {
+    recorder_flush(&trainer->recorder);
     publish_if_due(trainer, trainer->config.sync);
     bool settled = !segment_ring_peek(&trainer->setup.exchange->ring) &&
                    (!anything_to_publish(trainer) || !trainer->config.sync);
@@ -196,8 +198,8 @@ static void train(Trainer *trainer)
     while (!trainer_should_stop(trainer)) {
         trainer_take_settings(trainer);
         ingest_drain(trainer);
-        if (pacer_may_update(pacer, run->env_steps, run->updates)) {
-            if (!update_once(trainer)) {
+        if (trainer->not_finite || pacer_may_update(pacer, run->env_steps, run->updates)) {
+            if (!(trainer->not_finite ? trainer_roll_back(trainer) : update_once(trainer))) {
                 trainer->progress.error = ERR_DIVERGED;
                 return;
             }
@@ -206,7 +208,9 @@ static void train(Trainer *trainer)
             trainer_report(trainer, false);
             trainer_wake_loop(trainer, false);
         } else if (pacer_finished(pacer, run->env_steps, run->updates)) {
-            return;
+            if (core_is_finite(&trainer->core))
+                return;
+            trainer->not_finite = true;
         } else {
             wait_for_work(trainer);
         }
@@ -295,7 +299,9 @@ static int begin_log_of_new_run(Trainer *trainer, Err *err)
     if (trainer->setup.resumed)
         return ERR_OK;
     int code = trainer_open_log(trainer, err);
-    if (code == ERR_OK && trainer->recorder.log && trainer_save(trainer) != ERR_OK)
+    bool anything_there = trainer->past.history.num_items > 0; /* its checkpoints were removed */
+    if (code == ERR_OK && trainer->recorder.log && !anything_there &&
+        trainer_save(trainer) != ERR_OK)
         code = err_set(err, ERR_IO, "the first checkpoint could not be written");
     trainer->progress.ready = true;
     return code;

@@ -28,8 +28,11 @@ struct Trainer {
     int64_t published_ns;
     int64_t loop_woken_ns;
     int64_t checkpoint_ns;
-    int diverged_updates; /* in a row */
-    int rollbacks;        /* in a row, without a sound update in between */
+    uint64_t next_position; /* of the next segment from the ring: its number, */
+    uint64_t next_row;      /* and its replay row */
+    int diverged_updates;   /* in a row */
+    bool not_finite;        /* a parameter is not: the next thing is to go back */
+    int rollbacks;          /* in a row, without a sound update in between */
     char checkpoints[FS_PATH_MAX];
 };
 
@@ -55,7 +58,8 @@ bool trainer_roll_back(Trainer *trainer);
 /* Opens the logs of a new run, or reads those of an earlier start back. */
 int trainer_open_log(Trainer *trainer, Err *err);
 
-/* A resume: does again what was done after the checkpoint, and takes what came after that. */
+/* A resume: does again what was done after the checkpoint, and takes what came after that. Without
+ * a log there is nothing to do. */
 void trainer_redo_past(Trainer *trainer);
 
 /* --- trainer_live.c --- */
@@ -66,5 +70,13 @@ void trainer_take_settings(Trainer *trainer);
 /* Takes one of them, from "key=value"; what follows a space is left out. */
 int trainer_apply_setting(Config *config, Pacer *pacer, Ddpg *ddpg, const RunState *run,
                           const char *assignment, Err *err);
+
+/* The keys that what was done depends on, beside those that never change: a resume begins with
+ * their values of the time of its checkpoint, and follows the record from there. */
+void trainer_take_checkpoint_settings(Trainer *trainer, const char *config_yaml);
+
+/* The record is followed: where this start was given other values, they hold from here on, and are
+ * recorded. */
+void trainer_take_wanted_settings(Trainer *trainer, const Config *wanted);
 
 #endif

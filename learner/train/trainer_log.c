@@ -15,9 +15,14 @@ static void on_logged(void *context)
 int trainer_open_log(Trainer *trainer, Err *err)
 {
     RunLog *log = trainer->setup.log;
+    const RunState *run = trainer->core.run;
     if (!trainer->config.replay_log) {
         log_warn("the replay log is off: what is acknowledged is in memory only, and a crash of "
                  "the learner loses the replay");
+        /* Positions and rows go on, so that a later start with a log can go on from them. */
+        replay_begin_at(trainer->core.replay, run->replay_head, run->replay_digest);
+        trainer->next_position = run->log_position + 1;
+        trainer->next_row = run->replay_head;
         return ERR_OK;
     }
     int code = run_log_open(log, &trainer->config, trainer->setup.epoch, &trainer->core,
@@ -26,9 +31,10 @@ int trainer_open_log(Trainer *trainer, Err *err)
     if (code != ERR_OK)
         return code;
     trainer->recorder.log = log->thread;
-    uint64_t logged_steps = log->recovered.state.env_steps;
+    trainer->next_position = log->start.next_position;
+    trainer->next_row = log->start.row;
     trainer->progress.env_steps_there =
-        logged_steps > trainer->core.run->env_steps ? logged_steps : trainer->core.run->env_steps;
+        log->start.env_steps > run->env_steps ? log->start.env_steps : run->env_steps;
     return ERR_OK;
 }
 
@@ -50,37 +56,39 @@ static int redo_event(Trainer *trainer, const HistoryItem *item, Err *err)
     }
 }
 
-/* Follows the record to its end, or as far as it can be followed. */
-static int follow_record(Trainer *trainer, Redo *redo, Err *err)
+/* Follows the record to its end, or as far as it can be followed: then it says why. */
+static void follow_record(Trainer *trainer, Redo *redo)
 {
+    const RunState *run = trainer->core.run;
     while (!trainer_should_stop(trainer)) {
-        int code = ERR_OK;
-        switch (redo_step(redo, err)) {
+        Err err = {""};
+        switch (redo_step(redo, &err)) {
         case REDO_UPDATED:
             trainer_report(trainer, false);
             trainer_wake_loop(trainer, false);
-            break;
+            continue;
         case REDO_EVENT:
-            code = redo_event(trainer, redo->item, err);
-            break;
+            if (redo_event(trainer, redo->item, &err) == ERR_OK)
+                continue;
+            log_warn("the record cannot be followed beyond update %llu: %s",
+                     (unsigned long long)run->updates, err.text);
+            return;
         case REDO_END:
-            return ERR_OK;
+            return;
         case REDO_HOLE:
             log_warn("the order log has a hole at update %llu: training goes on from there",
-                     (unsigned long long)trainer->core.run->updates);
-            return ERR_OK;
+                     (unsigned long long)run->updates);
+            return;
         case REDO_LOG_LOST:
             log_warn("the replay log ends before what was done after update %llu: training goes "
                      "on from there",
-                     (unsigned long long)trainer->core.run->updates);
-            return ERR_OK;
+                     (unsigned long long)run->updates);
+            return;
         case REDO_FAILED:
-            return ERR_IO;
+            log_error("the replay log could not be followed: %s", err.text);
+            return;
         }
-        if (code != ERR_OK)
-            return code;
     }
-    return ERR_OK;
 }
 
 /* Owed updates far beyond the window would be learned from steps of a policy that is long gone. Up
@@ -113,9 +121,26 @@ static void begin_pacing_anew(Trainer *trainer)
              (long long)trainer->config.warmup_env_steps);
 }
 
+/* Takes what the log has beyond the record. */
+static void ingest_rest(Trainer *trainer, Redo *redo)
+{
+    Err err = {""};
+    RunState *run = trainer->core.run;
+    int64_t count = redo_ingest_rest(redo, &err);
+    if (count < 0)
+        log_error("the replay log could not be read to its end: %s", err.text);
+    if (count > 0)
+        log_info("%lld segments of the log were not in the replay yet", (long long)count);
+    /* What the log has lost at its end counts as stepped: nobody steps it again. */
+    uint64_t env_steps = trainer->setup.log->start.env_steps;
+    if (run->env_steps < env_steps)
+        run->env_steps = env_steps;
+}
+
 void trainer_redo_past(Trainer *trainer)
 {
-    Err err;
+    static Config wanted; /* large: kept off the stack */
+    Err err = {""};
     RunState *run = trainer->core.run;
     uint64_t update = run->updates;
     int64_t began_ms = clock_ms();
@@ -123,10 +148,14 @@ void trainer_redo_past(Trainer *trainer)
         return;
     Redo redo;
     trainer->progress.redoing = true;
-    int code = redo_init(&redo, &trainer->core, &trainer->past.history, trainer->past.reader, &err);
-    if (code == ERR_OK)
-        code = follow_record(trainer, &redo, &err);
-    if (code == ERR_OK && redo.differs)
+    wanted = trainer->config;
+    trainer_take_checkpoint_settings(trainer, trainer->setup.dir->run.config_yaml);
+    if (redo_init(&redo, &trainer->core, &trainer->past.history, trainer->past.reader, &err) ==
+        ERR_OK)
+        follow_record(trainer, &redo);
+    else
+        log_error("the replay log could not be followed: %s", err.text);
+    if (redo.differs)
         log_warn("update %llu differs from what it was: this is another kind of machine, or the "
                  "log is damaged; training goes on",
                  (unsigned long long)redo.first_difference);
@@ -135,13 +164,10 @@ void trainer_redo_past(Trainer *trainer)
                  (double)(clock_ms() - began_ms) / 1000.0);
     /* From here on the run is another one than what the record may still hold. */
     recorder_event(&trainer->recorder, run, ORDER_RESUME, update, NULL);
-    int64_t more = 0;
-    if (code == ERR_OK && !trainer_should_stop(trainer))
-        more = redo_ingest_rest(&redo, &err);
-    if (code != ERR_OK || more < 0)
-        log_error("the replay log could not be followed to its end: %s", err.text);
-    if (more > 0)
-        log_info("%lld segments of the log were not in the replay yet", (long long)more);
+    if (!trainer_should_stop(trainer)) {
+        ingest_rest(trainer, &redo);
+        trainer_take_wanted_settings(trainer, &wanted);
+    }
     begin_pacing_anew(trainer);
     drop_debt(trainer);
     run_log_past_free(&trainer->past);

@@ -47,6 +47,7 @@ int trainer_save(Trainer *trainer)
     RunState *run = trainer->core.run;
     trainer->checkpoint_ns = clock_ns();
     if (!core_is_finite(&trainer->core)) {
+        trainer->not_finite = true;
         log_error("no checkpoint at %llu updates: a parameter is not finite",
                   (unsigned long long)run->updates);
         return ERR_DIVERGED;
@@ -89,9 +90,10 @@ bool trainer_roll_back(Trainer *trainer)
                   err.text);
         return false;
     }
-    log_warn("%d updates in a row were not finite: going back to the networks of update %llu",
-             trainer->diverged_updates, (unsigned long long)update);
+    log_warn("the networks have diverged at update %llu: going back to those of update %llu",
+             (unsigned long long)trainer->core.run->updates, (unsigned long long)update);
     recorder_event(&trainer->recorder, trainer->core.run, ORDER_ROLLBACK, update, NULL);
     trainer->diverged_updates = 0;
+    trainer->not_finite = false;
     return true;
 }

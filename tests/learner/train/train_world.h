@@ -11,6 +11,7 @@
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/rng.h"
+#include "common/spec.h"
 #include "learner/log/log_writer.h"
 #include "learner/segment_ring.h"
 
@@ -65,6 +66,16 @@ static inline void train_segment(uint64_t seed, uint64_t position, TrainSegment 
     for (uint64_t k = position % TRAIN_SESSIONS; k <= position; k += TRAIN_SESSIONS)
         origin->session_steps += k > 0 ? (uint64_t)train_num_steps(seed, k) : 0;
     snprintf(origin->name, sizeof origin->name, "actor %u", origin->actor_index);
+}
+
+static inline Spec train_spec(void)
+{
+    Spec spec = {.name = "test", .obs_dim = TRAIN_OBS, .act_dim = TRAIN_ACT};
+    for (int i = 0; i < TRAIN_ACT; i++) {
+        spec.action_low[i] = -1;
+        spec.action_high[i] = 1;
+    }
+    return spec;
 }
 
 /* As the loop does it; false when the ring is full. */
