@@ -314,8 +314,12 @@ int log_recover(const LogDisk *disk, const char *directory, const RunId *run_id,
                 LogRecovered *recovered, Err *err)
 {
     *recovered = (LogRecovered){.state.next_position = 1};
-    Recovery recovery = {
-        .disk = disk, .callbacks = callbacks, .out = recovered, .sessions_max = sessions_max};
+    /* Whoever needs the replay from its first row on misses what the first files do not have. */
+    Recovery recovery = {.disk = disk,
+                         .callbacks = callbacks,
+                         .out = recovered,
+                         .sessions_max = sessions_max,
+                         .started = callbacks && callbacks->segment && callbacks->row == 0};
     LogReader *reader;
     int code = log_reader_open(disk, directory, run_id, dims, &reader, err);
     if (code == ERR_OK) {

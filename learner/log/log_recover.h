@@ -31,7 +31,8 @@ typedef struct LogRecovered {
     uint64_t first_row;      /* its row */
     uint64_t num_segments;
     uint64_t gap_positions;     /* went on unlogged: named by gap records */
-    uint64_t missing_positions; /* lost to damage or a failed sync */
+    uint64_t missing_positions; /* lost to damage or a failed sync; those before the first file are
+                                 * counted where the replay is wanted from row 0 on */
     uint64_t damaged_bytes;
     uint64_t torn_bytes; /* cut */
 } LogRecovered;

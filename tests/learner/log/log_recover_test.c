@@ -250,6 +250,26 @@ static void test_one_pass_also_fills_the_replay_from_a_row_on(void **state)
     assert_string_equal(err.text, "enough");
 }
 
+/* A power loss can take a file whose sync failed, also the first one. */
+static void test_what_the_first_files_do_not_have_is_counted(void **state)
+{
+    (void)state;
+    Err err = {""};
+    append(9);
+    world_restart(&world);
+    append(5);
+    log_writer_destroy(&world.writer);
+    const LogDisk *disk = world.table;
+    assert_int_equal(disk->remove(disk->context, memory_disk_path(world.disk, 0)), 0);
+    Filled filled = {0};
+    LogRecoverCallbacks callbacks = {.user = &filled, .segment = take};
+    assert_ok(log_recover(world.table, WORLD_DIRECTORY, &world.config.run_id, &world.config.dims,
+                          1000, &callbacks, &recovered, &err),
+              &err);
+    assert_int_equal(filled.count, 5);
+    assert_int_equal(recovered.missing_positions, 9);
+}
+
 static void test_a_table_that_is_cut_off_sends_the_recovery_further_back(void **state)
 {
     (void)state;
@@ -357,6 +377,7 @@ int main(void)
         TEST(test_a_file_without_its_head_is_no_obstacle),
         TEST(test_what_a_start_has_read_survives_a_power_loss),
         TEST(test_one_pass_also_fills_the_replay_from_a_row_on),
+        TEST(test_what_the_first_files_do_not_have_is_counted),
         TEST(test_a_table_that_is_cut_off_sends_the_recovery_further_back),
         TEST(test_sessions_never_reach_beyond_the_positions_that_are_known),
         TEST(test_sixty_five_thousand_sessions_come_back),
