@@ -120,6 +120,7 @@ class Keyed(Hostile):
     def revoked(self):
         """A key that was good. Its actor is refused, and its subscriber gets no more weights."""
         def begin():
+            shutil.copy(self.path("keys", "leaver.pub"), self.path("allowed"))  # again, if need be
             actor = self.actor("leaver", *env(2000), *self.keys_of("leaver"))
             subscriber = Peer(SUB, f"tcp://127.0.0.1:{self.port + 1}",
                               self.path("keys", "leaver.key"), self.path("keys", "learner.pub"),
