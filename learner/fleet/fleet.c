@@ -71,7 +71,6 @@ int fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t a
 void fleet_set_pacer(Fleet *fleet, const Pacer *pacer)
 {
     fleet->pacer = *pacer;
-    fleet_credit(fleet);
 }
 
 void fleet_set_loading(Fleet *fleet, bool loading, const char *text)

@@ -82,7 +82,8 @@ void fleet_destroy(Fleet **fleet);
 int fleet_set_run(Fleet *fleet, const Spec *spec, const Pacer *pacer, uint64_t accepted,
                   uint64_t slots);
 
-/* The run's pacing was changed. */
+/* The run's pacing was changed. What it allows is given with the next progress: it counts from
+ * where the trainer is now, not from where the fleet last saw it. */
 void fleet_set_pacer(Fleet *fleet, const Pacer *pacer);
 
 /* What the next Welcome says; to be changed before the run is set. */

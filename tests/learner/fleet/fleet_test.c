@@ -284,6 +284,23 @@ static void test_grants_end_at_exactly_the_total(void **state)
     assert_int_equal(fleet_env_steps_accepted(world->fleet), 37);
 }
 
+/* It counts from steps of which the fleet has not heard yet. */
+static void test_a_new_pacing_gives_nothing_before_the_next_progress(void **state)
+{
+    World *world = *state;
+    world->pacer = (Pacer){.total_env_steps = 100000, .ratio = 1, .window_env_steps = 4};
+    world_start(world);
+    world_join(world, 1, ROLE_ACTOR, 1);
+    assert_int_equal(world_welcome(world, 1).step_limit, 4);
+    Pacer pacer = world->pacer;
+    pacer.env_steps_start = 2;
+    fleet_set_pacer(world->fleet, &pacer);
+    assert_null(next_ack(world, 1));
+    world->progress.env_steps = 2;
+    fleet_set_progress(world->fleet, &world->progress);
+    assert_int_equal(next_ack(world, 1)->step_limit, 6);
+}
+
 static void test_lockstep_gives_credit_to_one_after_the_other(void **state)
 {
     World *world = *state;
@@ -329,6 +346,7 @@ int main(void)
         TEST(test_a_withheld_credit_has_a_reason),
         TEST(test_the_fleet_says_what_it_waits_for),
         TEST(test_grants_end_at_exactly_the_total),
+        TEST(test_a_new_pacing_gives_nothing_before_the_next_progress),
         TEST(test_lockstep_gives_credit_to_one_after_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
