@@ -1,6 +1,6 @@
 #include "learner/fleet/credit.h"
 
-#include <stddef.h>
+#include <stdbool.h>
 
 enum { ROUNDS_IN_HAND = 2, SLOTS_PER_ENV = 8 };
 
@@ -30,26 +30,84 @@ static uint64_t round_of(const CreditPool *pool, const ActorSession *session)
     return session->num_envs * pool->segment_steps;
 }
 
-/* Of the sessions that may have another round, and can send what they step, the one with the least
- * in hand, in rounds; of equals the one that has waited longest. NULL when all have enough. */
-static ActorSession *neediest(const CreditPool *pool, ActorSession **sessions,
-                              uint32_t num_sessions, const ActorSession *only)
+/* --- Who is first ------------------------------------------------------------------------------
+ *
+ * The candidates are a heap at the front of the array, the neediest at the root: with a thousand
+ * actors a search for each grant would take longer than all else. */
+
+typedef bool (*IsNeedier)(const ActorSession *a, const ActorSession *b);
+
+static void swap(ActorSession **a, ActorSession **b)
 {
-    ActorSession *best = NULL;
-    double best_rounds = 0;
-    for (uint32_t i = 0; i < num_sessions; i++) {
-        ActorSession *session = sessions[i];
-        double rounds = (double)in_hand(session) / (double)round_of(pool, session);
-        if ((only && session != only) || session->draining || rounds > ROUNDS_IN_HAND - 1 ||
-            slots_in_hand(session) == 0)
-            continue;
-        if (!best || rounds < best_rounds ||
-            (rounds == best_rounds && session->last_grant < best->last_grant)) {
-            best = session;
-            best_rounds = rounds;
+    ActorSession *other = *a;
+    *a = *b;
+    *b = other;
+}
+
+static void sift_down(ActorSession **heap, uint32_t count, uint32_t i, IsNeedier is_needier)
+{
+    for (;;) {
+        uint32_t first = i;
+        for (uint32_t child = 2 * i + 1; child <= 2 * i + 2 && child < count; child++) {
+            if (is_needier(heap[child], heap[first]))
+                first = child;
         }
+        if (first == i)
+            return;
+        swap(&heap[i], &heap[first]);
+        i = first;
     }
-    return best;
+}
+
+static void make_heap(ActorSession **heap, uint32_t count, IsNeedier is_needier)
+{
+    for (uint32_t i = count / 2; i-- > 0;)
+        sift_down(heap, count, i, is_needier);
+}
+
+/* The root has another place now, or none: returns how many are left. */
+static uint32_t replace_root(ActorSession **heap, uint32_t count, bool stays, IsNeedier is_needier)
+{
+    if (!stays)
+        swap(&heap[0], &heap[--count]);
+    sift_down(heap, count, 0, is_needier);
+    return count;
+}
+
+/* --- Steps -------------------------------------------------------------------------------------
+ */
+
+/* Whether a session may have another round, and can send what it steps. */
+static bool wants_steps(const CreditPool *pool, const ActorSession *session)
+{
+    return !session->draining &&
+           in_hand(session) <= (ROUNDS_IN_HAND - 1) * round_of(pool, session) &&
+           slots_in_hand(session) > 0;
+}
+
+/* The one with the least in hand, in rounds; of equals the one that has waited longest. */
+static bool is_needier_of_steps(const ActorSession *a, const ActorSession *b)
+{
+    /* Rounds differ by the number of environments alone. */
+    uint64_t a_rounds = in_hand(a) * b->num_envs;
+    uint64_t b_rounds = in_hand(b) * a->num_envs;
+    if (a_rounds != b_rounds)
+        return a_rounds < b_rounds;
+    if (a->last_grant != b->last_grant)
+        return a->last_grant < b->last_grant;
+    return a->actor_index < b->actor_index;
+}
+
+static uint32_t gather_for_steps(const CreditPool *pool, ActorSession **sessions,
+                                 uint32_t num_sessions, const ActorSession *only)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < num_sessions; i++) {
+        if ((!only || sessions[i] == only) && wants_steps(pool, sessions[i]))
+            swap(&sessions[count++], &sessions[i]);
+    }
+    make_heap(sessions, count, is_needier_of_steps);
+    return count;
 }
 
 static void give_steps(CreditPool *pool, ActorSession **sessions, uint32_t num_sessions,
@@ -61,10 +119,11 @@ static void give_steps(CreditPool *pool, ActorSession **sessions, uint32_t num_s
         granted += in_hand(sessions[i]);
     /* A small window is shared out evenly; less than half a part is not worth a message. */
     uint64_t part = max_u64(1, pool->window / max_u64(1, num_sessions));
-    while (granted < pool->step_limit) {
-        ActorSession *session = neediest(pool, sessions, num_sessions, only);
-        if (!session)
-            return;
+    if (granted >= pool->step_limit)
+        return;
+    uint32_t count = gather_for_steps(pool, sessions, num_sessions, only);
+    while (granted < pool->step_limit && count > 0) {
+        ActorSession *session = sessions[0];
         uint64_t budget = pool->step_limit - granted;
         uint64_t whole = min_u64(round_of(pool, session), part);
         bool end_of_run = pool->step_limit == pool->total_steps;
@@ -77,31 +136,47 @@ static void give_steps(CreditPool *pool, ActorSession **sessions, uint32_t num_s
         raised(context, session);
         if (only)
             return;
+        count = replace_root(sessions, count, wants_steps(pool, session), is_needier_of_steps);
     }
 }
 
-/* Who needs a slot most: first those that have steps in hand and cannot send them, then those that
- * have waited longest. NULL when all have enough. */
-static ActorSession *neediest_of_slots(ActorSession **sessions, uint32_t num_sessions,
-                                       const ActorSession *only, uint64_t share, uint64_t *want)
+/* --- Slots -------------------------------------------------------------------------------------
+ */
+
+/* How many slots a session may have at once. */
+static uint64_t enough_slots(const ActorSession *session, uint64_t share)
 {
-    ActorSession *best = NULL;
-    bool best_is_stuck = false;
+    return min_u64(share, SLOTS_PER_ENV * (uint64_t)session->num_envs);
+}
+
+static bool is_stuck(const ActorSession *session)
+{
+    return slots_in_hand(session) == 0 && in_hand(session) > 0;
+}
+
+/* Who needs a slot most: first those that have steps in hand and cannot send them, then those that
+ * have waited longest. */
+static bool is_needier_of_slots(const ActorSession *a, const ActorSession *b)
+{
+    if (is_stuck(a) != is_stuck(b))
+        return is_stuck(a);
+    if (a->last_slots != b->last_slots)
+        return a->last_slots < b->last_slots;
+    return a->actor_index < b->actor_index;
+}
+
+static uint32_t gather_for_slots(ActorSession **sessions, uint32_t num_sessions,
+                                 const ActorSession *only, uint64_t share)
+{
+    uint32_t count = 0;
     for (uint32_t i = 0; i < num_sessions; i++) {
-        ActorSession *session = sessions[i];
-        uint64_t enough = min_u64(share, SLOTS_PER_ENV * (uint64_t)session->num_envs);
         /* Half-way is soon enough: not every accepted segment need be answered by a new limit. */
-        if ((only && session != only) || slots_in_hand(session) > enough / 2)
-            continue;
-        bool stuck = slots_in_hand(session) == 0 && in_hand(session) > 0;
-        if (!best || (stuck && !best_is_stuck) ||
-            (stuck == best_is_stuck && session->last_slots < best->last_slots)) {
-            best = session;
-            best_is_stuck = stuck;
-            *want = enough;
-        }
+        if ((!only || sessions[i] == only) &&
+            slots_in_hand(sessions[i]) <= enough_slots(sessions[i], share) / 2)
+            swap(&sessions[count++], &sessions[i]);
     }
-    return best;
+    make_heap(sessions, count, is_needier_of_slots);
+    return count;
 }
 
 /* Short episodes make short segments, each of which takes a slot: the limit on segments is apart
@@ -115,16 +190,19 @@ static void give_slots(CreditPool *pool, ActorSession **sessions, uint32_t num_s
     for (uint32_t i = 0; i < num_sessions; i++)
         reserved += slots_in_hand(sessions[i]);
     uint64_t share = max_u64(1, pool->slots / max_u64(1, num_sessions));
-    while (reserved < pool->slots_free) {
-        uint64_t want = 0;
-        ActorSession *session = neediest_of_slots(sessions, num_sessions, only, share, &want);
-        if (!session)
-            return;
-        uint64_t more = min_u64(want - slots_in_hand(session), pool->slots_free - reserved);
+    if (reserved >= pool->slots_free)
+        return;
+    uint32_t count = gather_for_slots(sessions, num_sessions, only, share);
+    while (reserved < pool->slots_free && count > 0) {
+        ActorSession *session = sessions[0];
+        uint64_t want = enough_slots(session, share) - slots_in_hand(session);
+        uint64_t more = min_u64(want, pool->slots_free - reserved);
         session->send_limit_sequence += more;
         session->last_slots = ++pool->grants;
         reserved += more;
         raised(context, session);
+        /* It has enough now, or nothing is left. */
+        count = replace_root(sessions, count, false, is_needier_of_slots);
     }
 }
 

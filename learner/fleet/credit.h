@@ -26,8 +26,9 @@ typedef struct CreditPool {
     uint64_t grants;     /* counts grants; kept by the caller between calls */
 } CreditPool;
 
-/* Raises the limits of `sessions` (connected ones). `raised` is called for each that got more. With
- * `only` not NULL, everything goes to that session alone (lockstep). */
+/* Raises the limits of `sessions` (connected ones), which are put into another order. `raised` is
+ * called for each that got more. With `only` not NULL, everything goes to that session alone
+ * (lockstep). */
 void credit_give(CreditPool *pool, ActorSession **sessions, uint32_t num_sessions,
                  const ActorSession *only, void (*raised)(void *context, ActorSession *session),
                  void *context);

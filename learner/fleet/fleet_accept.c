@@ -1,6 +1,6 @@
 /* Segments: which are accepted, and when they are acknowledged. Accepted is not acknowledged: a
  * segment is acknowledged when the log has it, in the order in which they were accepted. */
-#include <stdio.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "learner/fleet/fleet_internal.h"
@@ -14,8 +14,8 @@ static SegmentOrigin origin_of(const ActorSession *session)
                             .session_steps = session->steps_accepted};
     _Static_assert(sizeof origin.key == sizeof session->key, "one length of a key's name");
     _Static_assert(sizeof origin.name == sizeof session->name, "one length of a name");
-    snprintf(origin.key, sizeof origin.key, "%s", session->key);
-    snprintf(origin.name, sizeof origin.name, "%s", session->name);
+    memcpy(origin.key, session->key, sizeof origin.key);
+    memcpy(origin.name, session->name, sizeof origin.name);
     return origin;
 }
 
