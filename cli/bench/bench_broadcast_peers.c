@@ -11,7 +11,13 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-enum { SWEEP_MS = 100, EVENTS_MAX = 64, OUTBOX_PLACES = 16, FEEDER_WAIT_MS = 20 };
+enum {
+    SOCKETS_PER_SUBSCRIBER = 8,
+    SWEEP_MS = 100,
+    EVENTS_MAX = 64,
+    OUTBOX_PLACES = 16,
+    FEEDER_WAIT_MS = 20
+};
 
 /* --- Subscribers: an actor's connection, downlink and policy -----------------------------------
  */
@@ -111,6 +117,7 @@ static int open_subscriber(Subscribers *group, int peer, const Hello *model, Err
     policy_init(&subscriber->policy, 1);
     subscriber->peer = &group->broadcast->shared->peers[peer];
     int code = downlink_init(&subscriber->downlink, group->zmq_context, &model->spec, err);
+    downlink_use_keys(&subscriber->downlink, &subscriber->connection.dealer.keys);
     if (code == 0)
         code = connection_open(&subscriber->connection, group->zmq_context,
                                &group->broadcast->learner.actor, &hello, NULL, WIRE_SMALL_BYTES_MAX,
@@ -134,7 +141,7 @@ int broadcast_subscribers_main(const void *arg, int index)
     group.all = calloc((size_t)max, sizeof *group.all);
     group.zmq_context = zmq_ctx_new();
     if (group.epoll < 0 || !group.all || !group.zmq_context ||
-        zmq_ctx_set(group.zmq_context, ZMQ_MAX_SOCKETS, 4 * max + 16) != 0) {
+        zmq_ctx_set(group.zmq_context, ZMQ_MAX_SOCKETS, SOCKETS_PER_SUBSCRIBER * max + 16) != 0) {
         log_error("not enough memory for %d subscribers", max);
         return 1;
     }

@@ -29,6 +29,8 @@ typedef struct Pairs {
     BenchFigure base_us; /* CPU time of a segment in all processes */
     BenchFigure rate_us;
     BenchFigure learner_us;
+    BenchFigure acks; /* of a segment */
+    BenchFigure base_acks;
 } Pairs;
 
 typedef struct Memory {
@@ -64,6 +66,8 @@ static int run_pairs(const Config *config, bool raw_base, int base_peers, Pairs 
         pairs->base_us.value[i] = base.all_us;
         pairs->rate_us.value[i] = rate.all_us;
         pairs->learner_us.value[i] = rate.server_us;
+        pairs->acks.value[i] = rate.acks;
+        pairs->base_acks.value[i] = base.acks;
     }
     return code;
 }
@@ -124,6 +128,8 @@ static void report_rates(BenchReport *out, const Config *config, const Pairs *pa
     bench_report_figure(out, "ratio", "of the base", &pairs->ratio);
     bench_report_figure(out, "learner_cpu_us", "us a segment", &pairs->learner_us);
     bench_report_figure(out, "cpu_us", "us a segment, all processes", &pairs->rate_us);
+    bench_report_figure(out, "acks_per_segment", "", &pairs->acks);
+    bench_report_figure(out, "base_acks_per_segment", "", &pairs->base_acks);
     bench_report_figure(out, "base_cpu_us", "us a segment, all processes", &pairs->base_us);
 }
 

@@ -99,6 +99,7 @@ int ingest_leg_connect(IngestLeg *leg, int connected, Err *err)
 typedef struct Meter {
     int64_t ns;
     double segments;
+    double acks;
     double server_s; /* CPU time */
     double senders_s;
 } Meter;
@@ -107,8 +108,10 @@ static Meter read_meter(const IngestLeg *leg)
 {
     Meter meter = {.ns = clock_ns(), .segments = (double)acked(leg)};
     meter.server_s = bench_cpu_s(ingest_leg_server(leg));
-    for (int i = 0; i < ingest_leg_processes(leg); i++)
+    for (int i = 0; i < ingest_leg_processes(leg); i++) {
         meter.senders_s += bench_cpu_s(leg->senders[i]);
+        meter.acks += (double)atomic_load(&leg->shared->counts[i].acks);
+    }
     return meter;
 }
 
@@ -122,7 +125,8 @@ int ingest_leg_measure(IngestLeg *leg, double seconds, IngestRate *rate, Err *er
     double senders_s = after.senders_s - before.senders_s;
     *rate = (IngestRate){.segments_per_s = segments / ((double)(after.ns - before.ns) / 1e9),
                          .server_us = server_s * 1e6 / segments,
-                         .all_us = (server_s + senders_s) * 1e6 / segments};
+                         .all_us = (server_s + senders_s) * 1e6 / segments,
+                         .acks = (after.acks - before.acks) / segments};
     return check_processes(leg, err);
 }
 

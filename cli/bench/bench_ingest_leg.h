@@ -22,6 +22,7 @@ enum {
 /* What the senders of one process have seen. */
 typedef struct IngestCount {
     _Alignas(64) _Atomic uint64_t acked; /* segments */
+    _Atomic uint64_t acks;               /* messages that said so, or gave credit */
     _Atomic uint32_t connected;          /* senders that have had an acknowledgement */
 } IngestCount;
 
@@ -53,6 +54,7 @@ typedef struct IngestRate {
     double segments_per_s; /* acknowledged */
     double server_us;      /* CPU time of the server for each of them, */
     double all_us;         /* and of all processes */
+    double acks;           /* acknowledgements for each of them */
 } IngestRate;
 
 /* Measures for a while. */

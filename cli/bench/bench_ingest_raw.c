@@ -83,8 +83,8 @@ int ingest_raw_server_main(const void *arg, int index)
     void *context = zmq_ctx_new();
     server.socket = context ? zmq_socket(context, ZMQ_ROUTER) : NULL;
     server.in_hand = (uint64_t)(INGEST_ROUNDS_IN_HAND * leg->envs);
-    /* Often enough that credit never runs out, seldom enough to cost little. */
-    server.ack_every = (server.in_hand + 3) / 4;
+    /* About as often as the learner does: both rates are reported. */
+    server.ack_every = (server.in_hand + 7) / 8;
     if (!server.socket || zmq_setsockopt(server.socket, ZMQ_RCVHWM, &queue, sizeof queue) != 0 ||
         zmq_setsockopt(server.socket, ZMQ_SNDHWM, &queue, sizeof queue) != 0 ||
         zmq_bind(server.socket, leg->learner.config.bind) != 0) {
@@ -146,6 +146,7 @@ static bool drive_sender(RawSenders *all, RawSender *sender)
         atomic_fetch_add_explicit(&all->count->connected, first, memory_order_relaxed);
         atomic_fetch_add_explicit(&all->count->acked, ack.acked - sender->acked,
                                   memory_order_relaxed);
+        atomic_fetch_add_explicit(&all->count->acks, 1, memory_order_relaxed);
         sender->acked = ack.acked;
         sender->limit = ack.limit;
         moved = true;

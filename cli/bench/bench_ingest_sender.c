@@ -15,7 +15,8 @@ enum {
     EVENTS_MAX = 256,
     TURNS_MAX = 4, /* of one sender, before the others have theirs */
     SWEEP_MS = 100,
-    PLACES_PER_ENV = 6, /* as an actor's outbox */
+    SOCKETS_PER_SENDER = 4, /* the monitor of its handshakes takes two */
+    PLACES_PER_ENV = 6,     /* as an actor's outbox */
     PLACES_MIN = 16,
     NEW_PER_ROUND = 8, /* connections that are opened before the others have their turn */
     WAIT_MS = 20,
@@ -41,6 +42,13 @@ typedef struct Senders {
     int64_t swept_ms;
 } Senders;
 
+static void count_ack(void *context, const Message *message)
+{
+    IngestCount *count = context;
+    if (message->kind == MESSAGE_ACK)
+        atomic_fetch_add_explicit(&count->acks, 1, memory_order_relaxed);
+}
+
 static int open_sender(Senders *all, int global_index, Err *err)
 {
     const Config *bench = all->leg->config;
@@ -60,6 +68,8 @@ static int open_sender(Senders *all, int global_index, Err *err)
     sender->busy = true;
     int code = connection_open(&sender->connection, all->zmq_context, &all->leg->learner.actor,
                                &hello, &sender->outbox, WIRE_SMALL_BYTES_MAX, err);
+    sender->connection.on_message = count_ack;
+    sender->connection.context = all->count;
     all->num_senders += code == 0;
     return code;
 }
@@ -182,7 +192,7 @@ int ingest_sender_main(const void *arg, int index)
     all.epoll = epoll_create1(EPOLL_CLOEXEC);
     all.zmq_context = zmq_ctx_new();
     if (!all.senders || all.epoll < 0 || !all.zmq_context ||
-        zmq_ctx_set(all.zmq_context, ZMQ_MAX_SOCKETS, all.max + 16) != 0) {
+        zmq_ctx_set(all.zmq_context, ZMQ_MAX_SOCKETS, SOCKETS_PER_SENDER * all.max + 16) != 0) {
         log_error("not enough memory for %d senders", all.max);
         return 1;
     }
