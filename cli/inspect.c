@@ -221,6 +221,9 @@ static int open_inspection(Inspection *inspection, Err *err)
     json_decref(machines);
     if (code == ERR_OK)
         code = fs_join(logs, inspection->run_dir, RUN_LOG_DIRECTORY, err);
+    if (code == ERR_OK && !fs_exists(logs))
+        return err_set(err, ERR_MISSING, "%s has no logs: was it run without replay_log?",
+                       inspection->run_dir);
     if (code == ERR_OK)
         code = log_reader_open(disk_real(), logs, &run_id, &any, &inspection->reader, err);
     if (code == ERR_OK)

@@ -33,7 +33,7 @@ static int read_run_json(const char *path, json_t **json, Err *err)
     char *text = NULL;
     size_t bytes = 0;
     if (!fs_exists(path))
-        return err_set(err, ERR_MISSING, "there is no %s", path);
+        return err_set(err, ERR_MISSING, "there is no %s: name the directory of a run", path);
     int code = fs_read_file(path, RUN_JSON_BYTES_MAX, &text, &bytes, err);
     if (code != 0)
         return code;
@@ -56,6 +56,13 @@ static int make_run_id(RunId *run_id, Err *err)
     return ERR_OK;
 }
 
+/* A new reference, or NULL where there are none. */
+static json_t *machines_of(const json_t *json)
+{
+    json_t *machines = json_object_get(json, "machines");
+    return json_is_array(machines) ? json_incref(machines) : NULL;
+}
+
 static int read_identity(RunDir *dir, const char *path, Err *err)
 {
     json_t *json = NULL;
@@ -65,8 +72,7 @@ static int read_identity(RunDir *dir, const char *path, Err *err)
     if (code != 0)
         return code;
     dir->epoch = (uint32_t)json_integer_value(json_object_get(json, "epoch"));
-    json_t *machines = json_object_get(json, "machines");
-    dir->machines = json_is_array(machines) ? json_incref(machines) : NULL;
+    dir->machines = machines_of(json);
     if (!parse_run_id(json_string_value(json_object_get(json, "run_id")), &dir->run_id))
         code = make_run_id(&dir->run_id, err);
     json_decref(json);
@@ -85,7 +91,7 @@ int run_dir_read_identity(const char *path, RunId *run_id, json_t **machines, Er
     if (!parse_run_id(json_string_value(json_object_get(json, "run_id")), run_id))
         code = err_set(err, ERR_FORMAT, "%s names no run: it was begun without a log", run_json);
     else
-        *machines = json_incref(json_object_get(json, "machines")); /* NULL where there are none */
+        *machines = machines_of(json);
     json_decref(json);
     return code;
 }
@@ -192,7 +198,7 @@ static int write_run_json(const RunDir *dir, Err *err)
     for (size_t i = 0; i < sizeof dir->run_id.bytes; i++)
         snprintf(id + 2 * i, 3, "%02x", dir->run_id.bytes[i]);
     json_t *json =
-        json_pack("{s:i, s:s, s:s, s:s, s:O?}", "epoch", (int)dir->epoch, "polyak_version",
+        json_pack("{s:i, s:s, s:s, s:s, s:O*}", "epoch", (int)dir->epoch, "polyak_version",
                   POLYAK_VERSION, "env", dir->env, "run_id", id, "machines", dir->machines);
     char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_SORT_KEYS) : NULL;
     json_decref(json);

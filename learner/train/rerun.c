@@ -38,6 +38,13 @@ typedef struct Rerun {
 /* --- What there is to run again ----------------------------------------------------------------
  */
 
+static int no_record(const Rerun *rerun, Err *err)
+{
+    return err_set(err, ERR_MISSING,
+                   "%s has no record of its updates: was it run without replay_log?",
+                   rerun->config.run_dir);
+}
+
 static int open_past(Rerun *rerun, Err *err)
 {
     char path[FS_PATH_MAX];
@@ -59,16 +66,18 @@ static int open_past(Rerun *rerun, Err *err)
         code = fs_join(rerun->directory, run_dir, RUN_LOG_DIRECTORY, err);
     if (code == ERR_OK)
         code = fs_join(rerun->checkpoints, run_dir, CHECKPOINT_DIRECTORY, err);
+    if (code == ERR_OK && !fs_exists(rerun->directory))
+        return no_record(rerun, err);
     if (code == ERR_OK)
         code = log_reader_open(disk_real(), rerun->directory, &rerun->run_id, &any, &rerun->reader,
                                err);
     if (code == ERR_OK)
         code = history_load(&rerun->history, disk_real(), rerun->directory, &rerun->run_id, err);
     if (code == ERR_OK && rerun->history.num_items == 0)
-        code = err_set(err, ERR_MISSING,
-                       "%s has no record of its updates: was it run without "
-                       "replay_log?",
-                       run_dir);
+        return no_record(rerun, err);
+    if (code == ERR_OK && rerun->history.damaged > 0)
+        log_warn("damaged places in the order log: %llu",
+                 (unsigned long long)rerun->history.damaged);
     return code;
 }
 

@@ -160,8 +160,8 @@ int run_log_open(RunLog *log, const Config *config, uint32_t epoch, TrainCore *c
     if (code == ERR_OK)
         code = history_load(&past->history, log->disk, log->directory, &log->run_id, err);
     if (code == ERR_OK && past->history.damaged > 0)
-        log_warn("the order log is damaged in %llu places: what was done is followed as far as it "
-                 "is known",
+        log_warn("damaged places in the order log: %llu; what was done is followed as far as it is "
+                 "known",
                  (unsigned long long)past->history.damaged);
     if (code == ERR_OK)
         code = log_writer_new(log->disk, log->directory, &writer_config, &log->start, clock_ms(),

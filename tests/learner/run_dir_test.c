@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "common/kernels.h"
 #include "learner/run_dir.h"
 #include "tests/common/scratch.h"
 
@@ -16,6 +17,7 @@ static Scratch scratch;
 static int make(void **state)
 {
     (void)state;
+    assert_int_equal(kernels_init(NULL), 0);
     scratch = scratch_make();
     return 0;
 }
@@ -207,6 +209,129 @@ static void test_a_damaged_checkpoint_alone_is_no_new_beginning(void **state)
     assert_true(err.text[0] != '\0');
 }
 
+/* --- Identity and machines
+ * --------------------------------------------------------------------------- */
+
+static RunId id_of(const char *name, json_t **machines)
+{
+    RunId run_id;
+    Err err = {""};
+    *machines = NULL;
+    if (run_dir_read_identity(scratch_path(&scratch, name), &run_id, machines, &err) != 0)
+        fail_msg("%s", err.text);
+    return run_id;
+}
+
+static void test_a_run_keeps_its_id_and_another_has_another(void **state)
+{
+    (void)state;
+    uint32_t epoch = 0;
+    json_t *machines = NULL;
+    RunId ids[3];
+    begin("run", false, &epoch);
+    ids[0] = id_of("run", &machines);
+    assert_null(machines);
+    begin("run", true, &epoch);
+    ids[1] = id_of("run", &machines);
+    begin("other", false, &epoch);
+    ids[2] = id_of("other", &machines);
+    assert_memory_equal(&ids[0], &ids[1], sizeof ids[0]);
+    assert_memory_not_equal(&ids[0], &ids[2], sizeof ids[0]);
+}
+
+/* A run that was begun before there were ids, or whose id cannot be read, gets a new one. */
+static void test_an_id_that_is_none_is_replaced(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {
+        "null",
+        "5",
+        "\"\"",
+        "\"0123456789abcdef0123456789abcde\"",
+        "\"0123456789abcdef0123456789abcdefa\"",
+        "\"0123456789abcdef0123456789abcdeg\"",
+        "\"0123456789abcdef0123456789abc\\tef\"",
+        "\"+123456789abcdef0123456789abcdef\"",
+    };
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        char text[128], name[16];
+        uint32_t epoch = 0;
+        json_t *machines = NULL;
+        RunId run_id;
+        Err err = {""};
+        snprintf(name, sizeof name, "run-%zu", i);
+        begin(name, false, &epoch);
+        snprintf(text, sizeof text, "{\"epoch\": 4, \"run_id\": %s}", ids[i]);
+        char path[256];
+        snprintf(path, sizeof path, "%s/run.json", scratch_path(&scratch, name));
+        scratch_write(path, text, strlen(text));
+        assert_int_equal(
+            run_dir_read_identity(scratch_path(&scratch, name), &run_id, &machines, &err),
+            ERR_FORMAT);
+        begin(name, true, &epoch);
+        assert_int_equal(epoch, 5);
+        RunId first = id_of(name, &machines);
+        begin(name, true, &epoch);
+        RunId second = id_of(name, &machines);
+        assert_memory_equal(&first, &second, sizeof first);
+    }
+}
+
+static size_t count_machines(const char *name, int threads)
+{
+    RunDir dir;
+    Err err = {""};
+    json_t *machines = NULL;
+    Config *config = config_for(name, true);
+    assert_int_equal(run_dir_open(&dir, config, &err), 0);
+    assert_int_equal(run_dir_begin(&dir, config, "pendulum", &err), 0);
+    assert_int_equal(run_dir_write_machine(&dir, threads, &err), 0);
+    run_dir_close(&dir);
+    (void)id_of(name, &machines);
+    size_t count = json_array_size(machines);
+    const json_t *last = json_array_get(machines, count - 1);
+    assert_int_equal(json_integer_value(json_object_get(last, "threads")), threads);
+    json_decref(machines);
+    return count;
+}
+
+static void test_a_machine_is_noted_when_it_is_another_one(void **state)
+{
+    (void)state;
+    uint32_t epoch = 0;
+    begin("run", false, &epoch);
+    assert_int_equal(count_machines("run", 1), 1);
+    assert_int_equal(count_machines("run", 1), 1);
+    assert_int_equal(count_machines("run", 2), 2);
+    assert_int_equal(count_machines("run", 1), 3);
+    for (int i = 0; i < 40; i++)
+        assert_true(count_machines("run", 1 + i % 2) <= 32);
+}
+
+static void test_machines_that_are_no_list_are_begun_anew(void **state)
+{
+    (void)state;
+    uint32_t epoch = 0;
+    begin("run", false, &epoch);
+    static const char text[] =
+        "{\"epoch\": 1, \"run_id\": \"0123456789abcdef0123456789abcdef\", \"machines\": 5}";
+    scratch_write(scratch_path(&scratch, "run/run.json"), text, strlen(text));
+    assert_int_equal(count_machines("run", 3), 1);
+}
+
+static void test_a_directory_without_a_run_has_no_identity(void **state)
+{
+    (void)state;
+    RunId run_id;
+    json_t *machines = NULL;
+    Err err = {""};
+    assert_int_equal(
+        run_dir_read_identity(scratch_path(&scratch, "nothing"), &run_id, &machines, &err),
+        ERR_MISSING);
+    assert_non_null(strstr(err.text, "name the directory of a run"));
+    assert_null(machines);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, unmake)
@@ -220,6 +345,11 @@ int main(void)
         TEST(test_a_second_learner_is_refused),
         TEST(test_a_damaged_epoch_is_not_guessed),
         TEST(test_a_damaged_checkpoint_alone_is_no_new_beginning),
+        TEST(test_a_run_keeps_its_id_and_another_has_another),
+        TEST(test_an_id_that_is_none_is_replaced),
+        TEST(test_a_machine_is_noted_when_it_is_another_one),
+        TEST(test_machines_that_are_no_list_are_begun_anew),
+        TEST(test_a_directory_without_a_run_has_no_identity),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
