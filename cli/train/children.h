@@ -1,5 +1,6 @@
 /* The processes of a run on this machine: one learner, its actors, an evaluator. Actors and the
- * evaluator that die are started again, and a learner that was killed: it goes on from its logs. Belongs to the loop's thread.
+ * evaluator that die are started again, and a learner that was killed: it goes on from its logs.
+ * Belongs to the loop's thread.
  *
  * What always holds: once stopping has begun nothing is started any more, and every process is gone
  * within CHILDREN_KILL_MS + CHILDREN_LEAVE_MS, at worst killed. */

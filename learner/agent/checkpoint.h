@@ -26,8 +26,8 @@ typedef struct RunState {
     uint64_t env_steps;      /* ingested */
     uint64_t updates;
     uint64_t episodes;
-    double best_return; /* of the evaluations; -infinity before the first */
-    uint64_t evals;     /* evaluations asked for */
+    double best_return;    /* of the evaluations; -infinity before the first */
+    uint64_t evals;        /* evaluations asked for */
     uint64_t seed;         /* with `updates`, the position of every learner stream */
     uint64_t log_position; /* segments ingested: the number of the newest one in the log */
     uint64_t replay_head;

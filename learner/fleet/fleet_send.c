@@ -1,5 +1,7 @@
 /* What goes out: each peer has a set of things due, and the message is made when it is taken, so it
  * always says how things stand at that moment. */
+#include <string.h>
+
 #include "learner/fleet/fleet_internal.h"
 
 static void make_welcome(const Fleet *fleet, const Peer *peer, Message *message)
@@ -108,19 +110,28 @@ static bool next_for_peer(Fleet *fleet, Peer *peer, int64_t now_ms, Message *mes
     return false;
 }
 
+/* In their order: a peer that is refused twice hears the first reason first. */
+static void next_refusal(Fleet *fleet, Message *message)
+{
+    const Refusal *refusal = &fleet->refusals[0];
+    if (refusal->bye) {
+        message->kind = MESSAGE_BYE;
+        message->bye = refusal->bye;
+    } else {
+        message->kind = MESSAGE_REJECT;
+        message->reject = refusal->reject;
+    }
+    fleet->num_refusals--;
+    memmove(&fleet->refusals[0], &fleet->refusals[1],
+            fleet->num_refusals * sizeof fleet->refusals[0]);
+}
+
 bool fleet_next_message(Fleet *fleet, int64_t now_ms, uint32_t *link, Message *message)
 {
     fleet->now_ms = now_ms;
     if (fleet->num_refusals > 0) {
-        const Refusal *refusal = &fleet->refusals[--fleet->num_refusals];
-        *link = refusal->link;
-        if (refusal->bye) {
-            message->kind = MESSAGE_BYE;
-            message->bye = refusal->bye;
-        } else {
-            message->kind = MESSAGE_REJECT;
-            message->reject = refusal->reject;
-        }
+        *link = fleet->refusals[0].link;
+        next_refusal(fleet, message);
         return true;
     }
     while (fleet->outgoing) {

@@ -19,17 +19,17 @@ static const char header[] =
 static void move_other_aside(const char *path)
 {
     char line[sizeof header];
-    char old[FS_PATH_MAX];
+    char aside[FS_PATH_MAX];
     FILE *file = fopen(path, "re");
     if (!file)
         return;
     bool other = fgets(line, sizeof line, file) && strncmp(line, "time_s,", 7) == 0 &&
                  strcmp(line, header) != 0;
     fclose(file);
-    if (!other || snprintf(old, sizeof old, "%s.old", path) >= (int)sizeof old)
+    if (!other || snprintf(aside, sizeof aside, "%s.old", path) >= (int)sizeof aside)
         return;
-    if (rename(path, old) == 0)
-        log_info("%s has other columns: it is now %s", path, old);
+    if (rename(path, aside) == 0)
+        log_info("%s has other columns: it is now %s", path, aside);
 }
 
 int metrics_open(Metrics *metrics, const char *path, int interval_ms, uint64_t env_steps,
