@@ -30,10 +30,12 @@ typedef struct OrderBlock {
 typedef enum OrderEventType {                       /* part of the format: never renumber */
                               ORDER_START = 1,      /* of a learner: value = epoch */
                               ORDER_CHECKPOINT = 2, /* value = fingerprint of the networks */
-                              ORDER_RESUME = 3,     /* value = update of the checkpoint */
-                              ORDER_ROLLBACK = 4,   /* value = update of the checkpoint */
+                              ORDER_RESUME =
+                                  3, /* value = update of the checkpoint that it began with */
+                              ORDER_ROLLBACK =
+                                  4, /* value = update of the checkpoint whose networks it took */
                               ORDER_SKIPPED = 5,
-                              ORDER_SET = 6, /* text = key=value */
+                              ORDER_SET = 6, /* text = key=value was old value */
                               ORDER_STOP = 7,
 } OrderEventType;
 
@@ -88,9 +90,8 @@ typedef struct OrderItem {
 
 typedef struct OrderReader OrderReader;
 
-/* Gives every record of every file in order, those of starts that were later undone too: a RESUME
- * or ROLLBACK event says that what follows goes on from its `value`. No files are fine. Changes
- * nothing. */
+/* Gives every record of every file in order, those that were later undone too: a RESUME event says
+ * that what follows goes on at its update and position. No files are fine. Changes nothing. */
 int order_reader_open(const LogDisk *disk, const char *directory, const RunId *run_id,
                       OrderReader **out, Err *err);
 void order_reader_close(OrderReader **reader);
