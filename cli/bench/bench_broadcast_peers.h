@@ -60,8 +60,8 @@ typedef struct Broadcast {
     BroadcastGroup groups[BROADCAST_PROCESSES + 1];
 } Broadcast;
 
-/* The lives of the processes; `index` is that of the group. */
-int broadcast_subscribers_main(const void *broadcast, int index);
-int broadcast_feeder_main(const void *broadcast, int index);
+/* The lives of the processes; arg is the Broadcast, index that of the group. */
+int broadcast_subscribers_main(const void *arg, int index);
+int broadcast_feeder_main(const void *arg, int index);
 
 #endif

@@ -76,9 +76,9 @@ static inline int ingest_leg_processes(const IngestLeg *leg)
 /* Fills a segment with numbers as an environment could make them. */
 void ingest_fill_segment(Segment *segment, int obs_dim, int act_dim, int num_steps, uint64_t seed);
 
-/* The lives of the processes; each returns its exit code. */
-int ingest_sender_main(const void *leg, int index);
-int ingest_raw_server_main(const void *leg, int index);
-int ingest_raw_sender_main(const void *leg, int index);
+/* The lives of the processes, whose arg is the leg; each returns its exit code. */
+int ingest_sender_main(const void *arg, int index);
+int ingest_raw_server_main(const void *arg, int index);
+int ingest_raw_sender_main(const void *arg, int index);
 
 #endif
