@@ -30,10 +30,8 @@ typedef struct OrderBlock {
 typedef enum OrderEventType {                       /* part of the format: never renumber */
                               ORDER_START = 1,      /* of a learner: value = epoch */
                               ORDER_CHECKPOINT = 2, /* value = fingerprint of the networks */
-                              ORDER_RESUME =
-                                  3, /* value = update of the checkpoint that it began with */
-                              ORDER_ROLLBACK =
-                                  4, /* value = update of the checkpoint whose networks it took */
+                              ORDER_RESUME = 3,     /* value = update of its checkpoint */
+                              ORDER_ROLLBACK = 4,   /* value = update of the checkpoint */
                               ORDER_SKIPPED = 5,
                               ORDER_SET = 6, /* text = key=value was old value */
                               ORDER_STOP = 7,

@@ -66,17 +66,17 @@ static void test_what_only_one_of_them_knows_is_a_difference(void **state)
 {
     (void)state;
     char text[TEXT];
-    json_t *here = machine_describe(1);
-    json_t *there = machine_describe(1);
-    json_object_set_new(there, "newer", json_integer(5));
-    machine_difference(here, there, text, sizeof text);
+    json_t *bare = machine_describe(1);
+    json_t *full = machine_describe(1);
+    json_object_set_new(full, "newer", json_integer(5));
+    machine_difference(bare, full, text, sizeof text);
     assert_string_equal(text, "newer: unknown here, 5 there");
-    machine_difference(there, here, text, sizeof text);
+    machine_difference(full, bare, text, sizeof text);
     assert_string_equal(text, "newer: 5 here, unknown there");
-    machine_difference(here, NULL, text, sizeof text);
+    machine_difference(bare, NULL, text, sizeof text);
     assert_non_null(strstr(text, "threads: 1 here, unknown there"));
-    json_decref(here);
-    json_decref(there);
+    json_decref(bare);
+    json_decref(full);
 }
 
 static void test_a_short_text_is_cut_and_ends(void **state)

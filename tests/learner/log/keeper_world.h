@@ -32,7 +32,7 @@ static inline void start(LogOnError on_error)
     LogWriter *writer = NULL;
     OrderLog *order = NULL;
     LogWriterConfig config = {.run_id = run_id,
-                              .epoch = ++epoch,
+                              .epoch = epoch + 1,
                               .dims = dims,
                               .file_bytes_max = 8192,
                               .sessions_max = 100,
@@ -47,6 +47,7 @@ static inline void start(LogOnError on_error)
     assert_string_equal(err.text, "");
     assert_int_equal(code, ERR_OK);
     log_recovered_free(&recovered);
+    epoch++;
     log_keeper_init(&keeper, writer, order, &ring, on_error, FSYNC_MS, now_ms);
 }
 
