@@ -1,11 +1,14 @@
 /* The simulator: whole fleets in one process, in virtual time, without sockets or threads.
  *
- * The learner is a real Fleet beside a model of the trainer that keeps to the real pacer; an actor
- * is a real Uplink and a real Outbox beside a model of the rollout. Between them is a network that
- * delays, breaks connections, delivers twice, and cuts hosts off; learners and actors crash and
- * come back. All chance comes from one seed, so a failure is repeated by its number alone.
+ * The learner is a real Fleet, a real SegmentRing and the real logs (LogKeeper, LogWriter,
+ * OrderLog) on a disk in memory, beside a model of the trainer that keeps to the real pacer; an
+ * actor is a real Uplink and a real Outbox beside a model of the rollout. Between them is a network
+ * that delays, breaks connections, delivers twice, and cuts hosts off; disks fill up and fail;
+ * actors and learner crash, lose power and come back; operators and thieves do what they do. All
+ * chance comes from one seed, so a failure is repeated by its number alone.
  *
- * What is looked for at every step is said where it is checked: look for sim_check(). */
+ * What must hold is said where it is checked: look for sim_check(). The truth, to which all is
+ * compared, is in sim_truth.c. */
 #ifndef POLYAK_TESTS_SIM_SIM_H
 #define POLYAK_TESTS_SIM_SIM_H
 
@@ -15,47 +18,33 @@
 #include "actor/outbox.h"
 #include "actor/uplink.h"
 #include "learner/fleet/fleet.h"
+#include "learner/log/log_keeper.h"
+#include "learner/log/log_reader.h"
+#include "learner/log/log_recover.h"
 #include "learner/replay/pacer.h"
+#include "learner/segment_ring.h"
+#include "learner/train/history.h"
+#include "tests/learner/log/memory_disk.h"
+#include "tests/sim/sim_rng.h"
 
 enum {
     SIM_TICK_MS = 10,
     SIM_SETTLE_MS = 30000, /* after the last failure, until all connections are new */
+    SIM_LONGEST_MS = 3600000,
     SIM_ACTORS_MAX = 6,
     SIM_ENVS_MAX = 3,
     SIM_STEPS_MAX = 8, /* of a segment */
     SIM_SLOTS_MAX = 64,
-    SIM_LINKS_MAX = 4096,
-    SIM_LIVES_MAX = 256, /* of actor processes */
+    SIM_LINKS_MAX = 8192,
+    SIM_LIVES_MAX = 512, /* of actor processes */
     SIM_SESSIONS_MAX = 1024,
     SIM_CONNECTIONS_MAX = 256,
     SIM_SEGMENT_FLOATS = 3 * SIM_STEPS_MAX + 1,
+    SIM_TOTAL_STEPS_MAX = 1500,
+    SIM_PLACES_MAX = 2 * SIM_TOTAL_STEPS_MAX,
+    SIM_CHECKPOINTS = 2, /* that are kept */
 };
-
-/* --- Chance ------------------------------------------------------------------------------------
- */
-
-typedef struct SimRng {
-    uint64_t state;
-} SimRng;
-
-static inline uint64_t sim_u64(SimRng *rng)
-{
-    uint64_t z = rng->state += 0x9e3779b97f4a7c15;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-    z = (z ^ z >> 27) * 0x94d049bb133111eb;
-    return z ^ z >> 31;
-}
-
-/* In [low, high]. */
-static inline int sim_range(SimRng *rng, int low, int high)
-{
-    return low + (int)(sim_u64(rng) % (uint64_t)(high - low + 1));
-}
-
-static inline bool sim_chance(SimRng *rng, double probability)
-{
-    return (double)(sim_u64(rng) >> 11) * 0x1p-53 < probability;
-}
+#define SIM_DIRECTORY "run/replay"
 
 /* --- Network -----------------------------------------------------------------------------------
  */
@@ -86,36 +75,115 @@ typedef struct Connection {
     Pipe down;
 } Connection;
 
+/* --- The truth ---------------------------------------------------------------------------------
+ */
+
+/* A segment as it left the rollout, and what became of it. */
+typedef struct SimSegment {
+    int life;
+    uint32_t env;
+    uint64_t first; /* step of this environment, ever */
+    int steps;
+    bool given_up;      /* the learner counted it as lost */
+    bool dropped;       /* the actor counted it as lost */
+    bool out;           /* all steps of the run were there: not needed */
+    uint64_t handed_on; /* its position in the run, in the newest history; 0: none */
+} SimSegment;
+
+/* A session, as actor and learner should know it. */
+typedef struct SimSession {
+    int life;
+    int key;              /* that opened it; 0: none */
+    SimSegment *segments; /* [sequence - 1] */
+    uint64_t num_segments;
+    uint64_t room;
+    uint64_t accepted;  /* by the learner, or given up by it: the next one must follow */
+    uint64_t waiting;   /* of these, segments that are not logged yet */
+    uint64_t logged;    /* the newest that is */
+    uint64_t said;      /* acknowledged in this start of the learner */
+    uint64_t said_ever; /* acknowledged by any */
+    bool expired;       /* the learner said so */
+    bool welcomed;      /* by this start of the learner */
+} SimSession;
+
+/* A position of the run: a segment that was accepted. */
+typedef struct SimPlace {
+    int session;
+    uint64_t sequence;
+    int steps; /* that were taken of it */
+    uint64_t row_end;
+    uint64_t env_steps; /* of the run, after it */
+    bool logged;        /* survives the death of the process */
+    bool synced;        /* survives a power loss */
+    bool suspect;       /* was in a file that failed */
+    bool skipped;       /* went on without the log */
+    bool unnamed;       /* the log does not even know that: a checkpoint does */
+    bool lost;          /* the log has it no more, and counted it */
+    bool there;         /* scratch of a recovery: it was read back */
+    bool ingested;
+} SimPlace;
+
 /* --- Learner -----------------------------------------------------------------------------------
  */
+
+/* What a checkpoint says. */
+typedef struct SimCheckpoint {
+    uint64_t position;
+    uint64_t row;
+    uint64_t env_steps;
+    uint64_t episodes;
+    uint64_t updates;
+    bool synced; /* the logs were, up to it */
+    Pacer pacer;
+} SimCheckpoint;
+
+/* The log thread's half of a learner. */
+typedef struct SimLog {
+    bool open;
+    LogKeeper keeper;
+    LogReader *past; /* of what is to be ingested again; NULL: it is */
+    LogRecovered recovered;
+    LogStatus reported; /* how it stands, as the loop knows it */
+    uint64_t base;      /* position of the ring's first segment, - 1 */
+    uint64_t marked;    /* of the ring's segments, those known to be logged or skipped */
+    uint64_t unlogged;  /* the keeper's, at that time */
+    uint64_t synced;    /* positions known to be synced */
+    int64_t stalled_ms; /* it does nothing before */
+} SimLog;
+
+/* The trainer thread's half. */
+typedef struct SimTrainer {
+    Pacer pacer;
+    uint64_t position; /* of the newest segment that it ingested */
+    uint64_t row;
+    uint64_t env_steps;
+    uint64_t episodes;
+    uint64_t updates;
+    Version published;
+    int64_t publish_ms;
+    int64_t stalled_ms;
+} SimTrainer;
 
 typedef struct SimLearner {
     bool alive;
     Fleet *fleet;
     uint32_t epoch;
-    Pacer pacer;
     int64_t begins_ms; /* when a dead one comes back */
+    int64_t open_ms;   /* a living one reads its log back until then; 0: it is done */
     int64_t frozen_ms; /* it does nothing before */
     int64_t next_tick_ms;
-    int ring[SIM_SLOTS_MAX]; /* steps of the segments that wait for the trainer */
-    uint64_t ring_head;
-    uint64_t ring_tail;
-    uint64_t env_steps;
-    uint64_t updates;
-    Version published;
-    int64_t publish_ms;
+    bool has_ring;
+    SegmentRing ring;
+    SimLog log;
+    SimTrainer trainer;
+    SimTrainer told;   /* as the fleet knows it */
+    uint64_t unlogged; /* segments that went on without the log, as the fleet was told last */
     bool bye_said;
-    bool has_checkpoint;
-    uint64_t checkpoint_env_steps;
-    uint64_t checkpoint_updates;
-    uint64_t sum; /* granted and accepted, when it was last looked at */
-    /* What was accepted in this life: */
-    uint64_t accepted;                                  /* env steps, with those resumed from */
-    uint64_t last_sequence[SIM_SESSIONS_MAX];           /* by session */
-    uint64_t next_step[SIM_LIVES_MAX][SIM_ENVS_MAX];    /* by process and environment */
-    int next_step_session[SIM_LIVES_MAX][SIM_ENVS_MAX]; /* the session of the last one, + 1 */
+    uint64_t sum;      /* granted and accepted, when it was last looked at */
+    uint64_t accepted; /* env steps, with those resumed from */
+    /* By process and environment, of what its run's history holds: */
+    uint64_t next_step[SIM_LIVES_MAX][SIM_ENVS_MAX];
     Version newest_seen[SIM_LIVES_MAX][SIM_ENVS_MAX];
-    int receiving_session;
 } SimLearner;
 
 /* --- Actor -------------------------------------------------------------------------------------
@@ -133,6 +201,7 @@ typedef struct SimActor {
     bool alive;
     int life; /* number of this process */
     int session;
+    int key; /* 0: none */
     int64_t begins_ms;
     int64_t frozen_ms;
     int64_t up_blocked_ms; /* nothing that it sends arrives before */
@@ -158,6 +227,46 @@ typedef struct SimActor {
 /* --- All of it ---------------------------------------------------------------------------------
  */
 
+/* What may happen; each has a weight that is drawn for each run. */
+typedef enum SimFault {
+    SIM_ACTOR_CRASH,
+    SIM_ACTOR_FREEZE,
+    SIM_CUT_OFF,
+    SIM_CUT_UP,
+    SIM_CUT_DOWN,
+    SIM_BREAK,
+    SIM_LEARNER_CRASH,
+    SIM_LEARNER_FREEZE,
+    SIM_LEARNER_RESTART, /* in good order */
+    SIM_POWER_LOSS,
+    SIM_DISK_FULL,
+    SIM_DISK_ERROR,
+    SIM_STALL_LOG,
+    SIM_STALL_TRAINER,
+    SIM_THIEF,
+    SIM_REVOKE,
+    SIM_DRAIN,
+    SIM_SET,
+    SIM_NUM_FAULTS,
+} SimFault;
+
+/* What happened, over all runs: that nothing happens would be no test. */
+typedef struct SimTally {
+    uint64_t faults[SIM_NUM_FAULTS];
+    uint64_t restarts; /* from a log */
+    uint64_t failed_starts;
+    uint64_t log_failures;
+    uint64_t skipped;     /* segments that went on without the log */
+    uint64_t given_up;    /* segments: acknowledged, lost, and counted by the learner */
+    uint64_t lost_in_log; /* segments: counted when the log was read back */
+    uint64_t dropped;     /* segments: counted by an actor whose session had expired */
+    uint64_t expired;     /* sessions */
+    uint64_t pruned_files;
+    uint64_t ms; /* of virtual time */
+    uint64_t segments;
+    uint64_t steps;
+} SimTally;
+
 typedef struct Sim {
     uint64_t seed;
     SimRng rng;
@@ -168,6 +277,8 @@ typedef struct Sim {
     bool sync;
 
     /* What may happen, drawn for each run. */
+    int weights[SIM_NUM_FAULTS];
+    int weights_sum;
     int delay_ms_max;
     double slow_chance; /* a message takes seconds */
     double twice_chance;
@@ -178,22 +289,54 @@ typedef struct Sim {
     int update_max;
     int episode_max;
     double drop_chance; /* of a step that is not finite */
+    bool keys;          /* peers have one each */
 
     FleetConfig fleet_config;
     Pacer pacer;
     uint64_t slots;
     Spec spec;
+
+    /* The log; without one a crash of the learner loses what is not in a checkpoint. */
+    bool logged;
+    LogOnError on_error;
+    int64_t fsync_ms;
+    uint64_t file_bytes_max;
+    uint64_t replay_rows; /* of the replay: what lies before needs no log */
+    double checkpoint_chance;
+    MemoryDisk *disk;
+    int64_t disk_fails_ms; /* until then */
+    uint64_t power_losses;
+    bool power_was_lost; /* since the log was last opened */
+    uint64_t skipped;    /* segments that went on without the log */
+    bool begun;          /* the run is: it can be resumed */
+
     SimLearner learner;
+    SimCheckpoint checkpoints[SIM_CHECKPOINTS]; /* the newest last */
+    int num_checkpoints;
+    uint64_t pruned_row; /* rows before it may be gone from the log */
+
     int num_actors;
     SimActor actors[SIM_ACTORS_MAX];
     int num_lives;
+    bool life_over[SIM_LIVES_MAX]; /* the process is gone, and what it held with it */
+    int num_keys;
+    bool revoked[SIM_LIVES_MAX]; /* by key; 0 is none */
+
     int num_sessions;
-    Session sessions[SIM_SESSIONS_MAX];
+    Session ids[SIM_SESSIONS_MAX]; /* of the sessions */
+    SimSession sessions[SIM_SESSIONS_MAX];
     uint64_t stream_of[SIM_SESSIONS_MAX]; /* actor_index and incarnation, + 1; 0: none */
+    uint64_t num_places;
+    SimPlace places[SIM_PLACES_MAX + 1]; /* [position] */
+
     uint32_t num_links;
     int64_t link_gone_ms[SIM_LINKS_MAX]; /* when the learner finds out; INT64_MAX: it is there */
+    int link_session[SIM_LINKS_MAX];     /* of the newest Hello that came, + 1; -1: a thief */
     Connection connections[SIM_CONNECTIONS_MAX];
+    int num_connections; /* places in use lie below */
 } Sim;
+
+extern SimTally sim_tally;
 
 /* Ends the program with the seed unless the condition holds. */
 #define sim_check(sim, condition, ...)                                                             \
@@ -206,7 +349,17 @@ void sim_fail(const Sim *sim, const char *file, int line, const char *condition,
 void sim_say(const Sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 extern bool sim_talks;
 
+typedef unsigned long long Ull; /* for printf */
+
+/* sim_draw.c */
+void sim_draw(Sim *sim);
+
+/* sim_faults.c */
+void sim_strike(Sim *sim);
+const char *sim_fault_name(SimFault fault);
+
 /* sim_net.c */
+uint32_t sim_new_link(Sim *sim);
 Connection *sim_connect(Sim *sim, int actor);
 void sim_close(Sim *sim, Connection *connection);
 void sim_send_up(Sim *sim, Connection *connection, const Message *message, int session);
@@ -221,15 +374,53 @@ void sim_packet_free(Packet *packet);
 void sim_net_end(Sim *sim);
 bool sim_blocked(const Sim *sim, const Connection *connection, bool up);
 
+/* sim_truth.c */
+void truth_closed(Sim *sim, int session, const Segment *segment);
+uint64_t truth_steps(const SimSession *session, uint64_t first, uint64_t last);
+void truth_accepted(Sim *sim, const Segment *segment, const SegmentOrigin *origin);
+void truth_given_up(Sim *sim, int session, uint64_t oldest_unacked, uint64_t steps);
+void truth_logged(Sim *sim, uint64_t position, bool skipped);
+void truth_ingested(Sim *sim, uint64_t position, const Segment *segment);
+void truth_session_restored(Sim *sim, const SessionRecord *record, uint64_t log_end);
+/* The learner begins again behind `position`: what came later never was. */
+void truth_go_back(Sim *sim, uint64_t position);
+void truth_acknowledged(Sim *sim, uint32_t link, uint64_t acked, const Ack *ack);
+void truth_at_end(Sim *sim);
+void truth_end(Sim *sim);
+
+/* sim_log.c: the log thread. */
+int sim_log_open(Sim *sim); /* reads it back, and begins the trainer where it leaves off */
+void sim_log_turn(Sim *sim);
+bool sim_log_sync(Sim *sim); /* false while it fails */
+void sim_log_prune(Sim *sim, uint64_t row_needed);
+void sim_log_close(Sim *sim, bool in_order);
+
+/* sim_recover.c: what comes back from the disk is compared to the truth. */
+int recover_log(Sim *sim, LogRecovered *recovered, Err *err);
+void recover_truth(Sim *sim, const LogRecovered *recovered, uint64_t base);
+void recover_at_end(Sim *sim);
+
+/* sim_trainer.c */
+void trainer_begin(Sim *sim, const History *history); /* NULL: without a log */
+bool trainer_work(Sim *sim);                          /* false when it cannot go on */
+const SimCheckpoint *trainer_newest(const Sim *sim);  /* NULL: there is no checkpoint */
+void trainer_save(Sim *sim);
+bool trainer_is_settled(const Sim *sim);
+void trainer_check_end(Sim *sim);
+
 /* sim_learner.c */
-void learner_begin(Sim *sim);
-void learner_crash(Sim *sim);
+void learner_crash(Sim *sim, const char *why);
+void learner_restart(Sim *sim);
+void learner_lose_power(Sim *sim);
 void learner_work(Sim *sim);
 void learner_end(Sim *sim);
+void learner_check_grants(Sim *sim);
+PeerIdentity sim_identity(const Sim *sim, int key);
+void sim_key_name(int key, char name[IDENTITY_KEY_BYTES]);
 
 /* sim_actor.c */
 void actor_begin(Sim *sim, int i);
-void actor_crash(Sim *sim, int i);
+void actor_end(Sim *sim, int i); /* crashed, or done: the process is gone */
 void actor_work(Sim *sim, int i);
 
 #endif

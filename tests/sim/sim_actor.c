@@ -7,13 +7,23 @@
 #include "common/rng.h"
 #include "tests/sim/sim.h"
 
-static int new_session(Sim *sim)
+static int new_session(Sim *sim, const SimActor *actor)
 {
     sim_check(sim, sim->num_sessions < SIM_SESSIONS_MAX, "too many sessions");
     int index = sim->num_sessions++;
-    memset(&sim->sessions[index], 0, sizeof(Session));
-    memcpy(sim->sessions[index].id, &index, sizeof index);
+    memcpy(sim->ids[index].id, &index, sizeof index);
+    sim->sessions[index].life = actor->life;
+    sim->sessions[index].key = actor->key;
     return index;
+}
+
+/* A host keeps its key, unless that was revoked: then it is given another one. */
+static int key_of(Sim *sim, int old)
+{
+    if (!sim->keys || (old > 0 && !sim->revoked[old]))
+        return old;
+    sim_check(sim, sim->num_keys + 1 < SIM_LIVES_MAX, "too many keys");
+    return ++sim->num_keys;
 }
 
 void actor_begin(Sim *sim, int i)
@@ -23,39 +33,43 @@ void actor_begin(Sim *sim, int i)
                       .envs = sim_range(&sim->rng, 1, SIM_ENVS_MAX),
                       .speed = sim_range(&sim->rng, 1, 4),
                       .up_blocked_ms = actor->up_blocked_ms,
-                      .down_blocked_ms = actor->down_blocked_ms};
+                      .down_blocked_ms = actor->down_blocked_ms,
+                      .key = key_of(sim, actor->key)};
     *actor = fresh;
     sim_check(sim, sim->num_lives < SIM_LIVES_MAX, "too many actor processes");
     actor->life = sim->num_lives++;
-    actor->session = new_session(sim);
+    actor->session = new_session(sim, actor);
     actor->outbox.next_sequence = 1;
     Hello hello = {
         .role = ROLE_ACTOR, .has_spec = true, .spec = sim->spec, .num_envs = (uint32_t)actor->envs};
     snprintf(hello.name, sizeof hello.name, "life%d", actor->life);
-    uplink_start(&actor->uplink, &hello, &actor->outbox, &sim->sessions[actor->session],
-                 sim->now_ms);
+    uplink_start(&actor->uplink, &hello, &actor->outbox, &sim->ids[actor->session], sim->now_ms);
     actor->sessions_seen = actor->uplink.sessions;
 }
 
-void actor_crash(Sim *sim, int i)
+void actor_end(Sim *sim, int i)
 {
     SimActor *actor = &sim->actors[i];
+    if (!actor->alive)
+        return;
     if (actor->connection)
         sim_close(sim, actor->connection);
     outbox_destroy(&actor->outbox);
     actor->connection = NULL;
     actor->alive = false;
+    sim->life_over[actor->life] = true;
     actor->begins_ms = sim->now_ms + sim_range(&sim->rng, 10, 8000);
 }
 
-static void close_segment(SimActor *actor, SimLane *lane, SegmentEnd end)
+static void close_segment(Sim *sim, SimActor *actor, SimLane *lane, SegmentEnd end)
 {
     lane->open->end = end;
     outbox_close(&actor->outbox, lane->open);
+    truth_closed(sim, actor->session, lane->open);
     lane->open = NULL;
 }
 
-static void flush(const Sim *sim, SimActor *actor, bool all)
+static void flush(Sim *sim, SimActor *actor, bool all)
 {
     for (int i = 0; i < actor->envs; i++) {
         SimLane *lane = &actor->lanes[i];
@@ -63,7 +77,7 @@ static void flush(const Sim *sim, SimActor *actor, bool all)
             (!all && sim->now_ms - lane->opened_ms < actor->uplink.welcome.segment_flush_ms))
             continue;
         if (lane->open->num_steps > 0) {
-            close_segment(actor, lane, SEGMENT_CONTINUES);
+            close_segment(sim, actor, lane, SEGMENT_CONTINUES);
         } else if (all) {
             outbox_discard(&actor->outbox, lane->open);
             lane->open = NULL;
@@ -79,12 +93,11 @@ static uint64_t open_steps(const SimActor *actor)
     return steps;
 }
 
-/* Steps of the closed segment with this sequence. */
-static uint64_t steps_of(const SimActor *actor, uint64_t sequence)
+/* The closed segment with this sequence. */
+static const Segment *closed(const SimActor *actor, uint64_t sequence)
 {
     const Outbox *outbox = &actor->outbox;
-    int place = outbox->closed[sequence % (uint64_t)outbox->places];
-    return (uint64_t)outbox->segments[place].num_steps;
+    return &outbox->segments[outbox->closed[sequence % (uint64_t)outbox->places]];
 }
 
 /* One step of one environment. False when the outbox has no place. */
@@ -107,7 +120,7 @@ static bool step_lane(Sim *sim, SimActor *actor, int i)
     if (sim_chance(&sim->rng, sim->drop_chance)) {
         /* Not finite: it did not happen, and the episode is over. */
         if (segment->num_steps > 0) {
-            close_segment(actor, lane, SEGMENT_TRUNCATED);
+            close_segment(sim, actor, lane, SEGMENT_TRUNCATED);
         } else {
             outbox_discard(&actor->outbox, segment);
             lane->open = NULL;
@@ -124,10 +137,10 @@ static bool step_lane(Sim *sim, SimActor *actor, int i)
                   "life %d takes its step %llu, its limit is %llu", actor->life,
                   (unsigned long long)actor->session_steps, (unsigned long long)actor->step_limit);
         if (ends)
-            close_segment(actor, lane,
+            close_segment(sim, actor, lane,
                           sim_chance(&sim->rng, 0.5) ? SEGMENT_TERMINATED : SEGMENT_TRUNCATED);
         else if (segment->num_steps == (int)actor->uplink.welcome.segment_steps)
-            close_segment(actor, lane, SEGMENT_CONTINUES);
+            close_segment(sim, actor, lane, SEGMENT_CONTINUES);
     }
     if (ends) {
         lane->episode++;
@@ -172,25 +185,60 @@ static void take_welcome(Sim *sim, SimActor *actor)
     sim->stream_of[actor->session] = stream;
 }
 
+/* The learner does not know its session: it goes on with a new one. What may have arrived is
+ * counted as lost, all else is kept. */
+static void change_session(Sim *sim, SimActor *actor, const SimActor *before, int session)
+{
+    SimSession *old = &sim->sessions[actor->session];
+    const Outbox *outbox = &before->outbox;
+    uint64_t seen = outbox->sent_sequence > outbox->seen_sequence ? outbox->sent_sequence
+                                                                  : outbox->seen_sequence;
+    uint64_t dropped = seen - outbox->acked_sequence;
+    uint64_t steps = truth_steps(old, outbox->acked_sequence + 1, seen);
+    sim_check(sim,
+              actor->uplink.lost_segments - before->uplink.lost_segments == dropped &&
+                  actor->uplink.lost_steps - before->uplink.lost_steps == steps,
+              "life %d counts %llu segments and %llu steps as lost, not %llu and %llu", actor->life,
+              (Ull)(actor->uplink.lost_segments - before->uplink.lost_segments),
+              (Ull)(actor->uplink.lost_steps - before->uplink.lost_steps), (Ull)dropped,
+              (Ull)steps);
+    for (uint64_t i = outbox->acked_sequence + 1; i <= seen; i++)
+        old->segments[i - 1].dropped = true;
+    sim_tally.dropped += dropped;
+    /* Those that are kept are told of by the new session. */
+    uint64_t kept = old->num_segments - seen;
+    old->num_segments = seen;
+    sim_check(sim, actor->outbox.next_sequence == kept + 1, "life %d keeps %llu segments, not %llu",
+              actor->life, (Ull)actor->outbox.next_sequence - 1, (Ull)kept);
+    actor->session = session;
+    for (uint64_t i = 1; i <= kept; i++)
+        truth_closed(sim, session, closed(actor, i));
+}
+
+static void receive_packet(Sim *sim, SimActor *actor, const Packet *packet)
+{
+    static SimActor before;
+    before = *actor;
+    int fresh = new_session(sim, actor);
+    uplink_receive(&actor->uplink, &packet->message, &sim->ids[fresh], sim->now_ms);
+    if (actor->uplink.welcomes != before.uplink.welcomes)
+        actor->step_limit = packet->message.welcome.step_limit;
+    else if (packet->message.kind == MESSAGE_ACK &&
+             packet->message.ack.step_limit > actor->step_limit)
+        actor->step_limit = packet->message.ack.step_limit;
+    if (actor->uplink.sessions != before.uplink.sessions)
+        change_session(sim, actor, &before, fresh);
+    else
+        sim->num_sessions--;
+}
+
 static void receive(Sim *sim, SimActor *actor)
 {
     while (actor->connection && !sim_blocked(sim, actor->connection, false)) {
         Packet *packet = sim_take(&actor->connection->down, sim->now_ms);
         if (!packet)
             return;
-        uint64_t sessions = actor->uplink.sessions;
-        int fresh = sim->num_sessions < SIM_SESSIONS_MAX ? new_session(sim) : 0;
-        uint64_t welcomes = actor->uplink.welcomes;
-        uplink_receive(&actor->uplink, &packet->message, &sim->sessions[fresh], sim->now_ms);
-        if (actor->uplink.welcomes != welcomes)
-            actor->step_limit = packet->message.welcome.step_limit;
-        else if (packet->message.kind == MESSAGE_ACK &&
-                 packet->message.ack.step_limit > actor->step_limit)
-            actor->step_limit = packet->message.ack.step_limit;
-        if (actor->uplink.sessions != sessions)
-            actor->session = fresh;
-        else
-            sim->num_sessions--;
+        receive_packet(sim, actor, packet);
         sim_packet_free(packet);
     }
 }
@@ -222,14 +270,26 @@ static void send(Sim *sim, SimActor *actor, int i)
 static void receive_weights(Sim *sim, SimActor *actor)
 {
     const SimLearner *learner = &sim->learner;
-    if (!actor->configured || !learner->alive || learner->published.epoch == 0 ||
+    Version published = learner->trainer.published;
+    if (!actor->configured || !learner->alive || published.epoch == 0 ||
         sim->now_ms < actor->down_blocked_ms || sim_chance(&sim->rng, 0.5))
         return;
     actor->weights_ms = sim->now_ms;
-    bool wanted = sim->sync ? version_equal(learner->published, actor->uplink.credit_version)
-                            : version_is_newer(learner->published, actor->policy);
+    bool wanted = sim->sync ? version_equal(published, actor->uplink.credit_version)
+                            : version_is_newer(published, actor->policy);
     if (wanted)
-        actor->policy = learner->published;
+        actor->policy = published;
+}
+
+/* It is told to go: the run is done, it was drained, or its key is not allowed any more. */
+static void leave(Sim *sim, int i)
+{
+    SimActor *actor = &sim->actors[i];
+    bool refused = actor->uplink.state == UPLINK_REFUSED;
+    sim_check(sim, !refused || sim->revoked[actor->key], "life %d is refused: %s", actor->life,
+              actor->uplink.refusal);
+    if (refused || !sim->learner.bye_said)
+        actor_end(sim, i);
 }
 
 void actor_work(Sim *sim, int i)
@@ -245,16 +305,16 @@ void actor_work(Sim *sim, int i)
     uplink->status.version = actor->policy;
     receive(sim, actor);
     send(sim, actor, i);
-    sim_check(sim, uplink->state != UPLINK_REFUSED, "life %d is refused: %s", actor->life,
-              uplink->refusal);
-    if (uplink->state == UPLINK_FINISHED)
+    if (uplink->state == UPLINK_REFUSED || uplink->state == UPLINK_FINISHED) {
+        leave(sim, i);
         return;
+    }
     if (uplink->sessions != actor->sessions_seen) {
         actor->sessions_seen = uplink->sessions;
         uplink_count_steps(uplink, open_steps(actor));
         actor->session_steps = open_steps(actor);
         for (uint64_t k = 1; k < actor->outbox.next_sequence; k++)
-            actor->session_steps += steps_of(actor, k);
+            actor->session_steps += (uint64_t)closed(actor, k)->num_steps;
     }
     if (uplink->welcomes != actor->welcomes_seen) {
         actor->welcomes_seen = uplink->welcomes;

@@ -1,257 +1,286 @@
 /* Runs simulated fleets, each from its own seed.
  *
- *   sim.fleet                   some, as ctest does
- *   sim.fleet 10000             more; also by POLYAK_SIM_RUNS
- *   sim.fleet 1 SEED            one again
- *   sim.fleet 1 SEED talk       one again, with all that happens
+ *   sim.fleet                       some; how many POLYAK_SIM_RUNS says too
+ *   sim.fleet --seeds 10000         more, from --first 1 on
+ *   sim.fleet --shard 1/4           of these the second quarter, as ctest does
+ *   sim.fleet --seed 17 --trace     one again, with all that happens
+ *   sim.fleet --tally               says how often what happened
  */
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
 #include "tests/sim/sim.h"
 
 enum {
-    RUNS = 1000,
-    STANDSTILL_MS = 60000, /* without a step or an update, once the network is good */
-    LONGEST_MS = 3600000,
+    RUNS = 2000,
+    STANDSTILL_MS = 60000, /* without a step or an update, once nothing fails any more */
 };
 
 bool sim_talks;
+SimTally sim_tally;
+static Sim sim; /* large */
 
-static void say(const Sim *sim, const char *format, va_list args)
+/* --- Words -------------------------------------------------------------------------------------
+ */
+
+static void say(const Sim *of, const char *format, va_list args)
 {
-    fprintf(stderr, "%8.2f s  ", (double)sim->now_ms / 1000);
+    fprintf(stderr, "%8.2f s  ", (double)of->now_ms / 1000);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
 }
 
-void sim_say(const Sim *sim, const char *format, ...)
+void sim_say(const Sim *of, const char *format, ...)
 {
     if (!sim_talks)
         return;
     va_list args;
     va_start(args, format);
-    say(sim, format, args);
+    say(of, format, args);
     va_end(args);
+}
+
+/* What the learner's own code logs belongs to the trace: the linker brings it here (--wrap). */
+// NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl*,readability-identifier-naming)
+void __wrap_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void __wrap_log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+void __wrap_log_info(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (sim_talks)
+        say(&sim, format, args);
+    va_end(args);
+}
+
+void __wrap_log_error(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (sim_talks)
+        say(&sim, format, args);
+    va_end(args);
+}
+// NOLINTEND(bugprone-reserved-identifier,cert-dcl*,readability-identifier-naming)
+
+static void show_learner(const Sim *of)
+{
+    const SimLearner *learner = &of->learner;
+    const SimTrainer *trainer = &learner->trainer;
+    fprintf(stderr, "learner %s%s, epoch %u: %llu steps and %llu updates done, %llu steps accepted",
+            learner->alive ? "alive" : "dead", learner->open_ms ? " and reading" : "",
+            learner->epoch, (Ull)trainer->env_steps, (Ull)trainer->updates, (Ull)learner->accepted);
+    if (learner->has_ring)
+        fprintf(stderr, ", %llu of %llu places in use", (Ull)segment_ring_used(&learner->ring),
+                (Ull)of->slots);
+    if (learner->log.open)
+        fprintf(stderr, "; log: position %llu, synced %llu, %llu skipped%s%s",
+                (Ull)learner->log.reported.position, (Ull)learner->log.reported.synced_position,
+                (Ull)learner->log.reported.unlogged,
+                learner->log.reported.durable ? "" : ", failing: ", learner->log.reported.failing);
+    fputc('\n', stderr);
 }
 
 /* What everybody is at, for whoever looks into a failure. */
-static void show(const Sim *sim)
+static void show(const Sim *of)
 {
-    const SimLearner *learner = &sim->learner;
-    fprintf(stderr,
-            "learner %s, epoch %u: %" PRIu64 " steps and %" PRIu64 " updates done, %" PRIu64
-            " segments in the ring\n",
-            learner->alive ? "alive" : "dead", learner->epoch, learner->env_steps, learner->updates,
-            learner->ring_head - learner->ring_tail);
-    for (int i = 0; i < sim->num_actors; i++) {
-        const SimActor *actor = &sim->actors[i];
+    show_learner(of);
+    for (int i = 0; i < of->num_actors; i++) {
+        const SimActor *actor = &of->actors[i];
         const Uplink *uplink = &actor->uplink;
-        const char *why = uplink_why_wait(uplink, actor->policy, actor->weights_ms, sim->now_ms);
+        const char *why = uplink_why_wait(uplink, actor->policy, actor->weights_ms, of->now_ms);
         fprintf(stderr,
-                "life %d %s, state %d, session %d, %d envs: %" PRIu64 " steps of %" PRIu64
-                ", segments: closed %" PRIu64 ", sent %" PRIu64 ", acked %" PRIu64
-                ", limit %" PRIu64 "; %s\n",
+                "life %d %s, state %d, session %d, %d envs: %llu steps of %llu, segments: closed "
+                "%llu, sent %llu, acked %llu, limit %llu; %s\n",
                 actor->life, actor->alive ? "alive" : "dead", (int)uplink->state, actor->session,
-                actor->envs, uplink->steps_taken, uplink->step_limit,
-                actor->outbox.next_sequence - 1, actor->outbox.sent_sequence,
-                actor->outbox.acked_sequence, uplink->send_limit_sequence, why ? why : "steps");
+                actor->envs, (Ull)uplink->steps_taken, (Ull)uplink->step_limit,
+                (Ull)actor->outbox.next_sequence - 1, (Ull)actor->outbox.sent_sequence,
+                (Ull)actor->outbox.acked_sequence, (Ull)uplink->send_limit_sequence,
+                why ? why : "steps");
     }
+    const Pacer *pacer = &of->pacer;
+    fprintf(stderr,
+            "pacer: total %llu, warm-up %llu, batch %llu, ratio %g, window %llu; %llu slots, delay "
+            "%d ms, heartbeat %u ms%s; peers %u, sessions %u for %lld ms; log %s, on error %s\n",
+            (Ull)pacer->total_env_steps, (Ull)pacer->warmup_env_steps, (Ull)pacer->batch,
+            pacer->ratio, (Ull)pacer->window_env_steps, (Ull)of->slots, of->delay_ms_max,
+            of->fleet_config.welcome.heartbeat_interval_ms, of->sync ? ", lockstep" : "",
+            of->fleet_config.peers_max, of->fleet_config.sessions_max,
+            (long long)of->fleet_config.session_retention_ms, of->logged ? "on" : "off",
+            of->on_error == LOG_ON_ERROR_WAIT ? "wait" : "continue");
 }
 
-void sim_fail(const Sim *sim, const char *file, int line, const char *condition, const char *format,
+void sim_fail(const Sim *of, const char *file, int line, const char *condition, const char *format,
               ...)
 {
-    fprintf(stderr, "%s:%d: seed %" PRIu64 ": not so: %s\n", file, line, sim->seed, condition);
+    fprintf(stderr, "%s:%d: seed %llu: not so: %s\n", file, line, (Ull)of->seed, condition);
     va_list args;
     va_start(args, format);
-    say(sim, format, args);
+    say(of, format, args);
     va_end(args);
-    show(sim);
-    fprintf(stderr,
-            "pacer: total %" PRIu64 ", warm-up %" PRIu64 ", batch %" PRIu64
-            ", ratio %g, window %" PRIu64 "; %" PRIu64 " slots, delay %d ms, heartbeat %u ms%s\n",
-            sim->pacer.total_env_steps, sim->pacer.warmup_env_steps, sim->pacer.batch,
-            sim->pacer.ratio, sim->pacer.window_env_steps, sim->slots, sim->delay_ms_max,
-            sim->fleet_config.welcome.heartbeat_interval_ms, sim->sync ? ", lockstep" : "");
-    fprintf(stderr, "again: sim.fleet 1 %" PRIu64 " talk\n", sim->seed);
-    CHECK(false);
-    __builtin_unreachable();
+    show(of);
+    fprintf(stderr, "again: sim.fleet --seed %llu --trace\n", (Ull)of->seed);
+    fflush(stderr);
+    abort();
+}
+
+static void show_tally(void)
+{
+    for (int i = 0; i < SIM_NUM_FAULTS; i++)
+        printf("%10llu %s\n", (Ull)sim_tally.faults[i], sim_fault_name((SimFault)i));
+    printf("%10llu starts from a log, %llu that failed\n", (Ull)sim_tally.restarts,
+           (Ull)sim_tally.failed_starts);
+    printf("%10llu failures of the log, %llu segments went on without it, %llu files removed\n",
+           (Ull)sim_tally.log_failures, (Ull)sim_tally.skipped, (Ull)sim_tally.pruned_files);
+    printf("%10llu segments with %llu steps; lost: %llu counted by the fleet, %llu by the log, "
+           "%llu by actors\n",
+           (Ull)sim_tally.segments, (Ull)sim_tally.steps, (Ull)sim_tally.given_up,
+           (Ull)sim_tally.lost_in_log, (Ull)sim_tally.dropped);
+    printf("%10llu sessions expired\n", (Ull)sim_tally.expired);
+    printf("%10.1f hours of their time\n", (double)sim_tally.ms / 3600000);
 }
 
 /* --- One run -----------------------------------------------------------------------------------
  */
 
-static void draw_pacer(Sim *sim)
+static bool is_over(void)
 {
-    static const double ratios[] = {0, 0.001, 0.3, 0.5, 1, 1, 1, 2};
-    SimRng *rng = &sim->rng;
-    sim->pacer = (Pacer){
-        .total_env_steps = (uint64_t)sim_range(rng, 1, 1500),
-        .warmup_env_steps = (uint64_t)sim_range(rng, 0, 200),
-        .batch = (uint64_t)sim_range(rng, 1, 300),
-        .ratio = ratios[sim_range(rng, 0, 7)],
-        .window_env_steps = (uint64_t)(sim_chance(rng, 0.7) ? sim_range(rng, 1, 300) : 0),
-    };
-}
-
-static void draw_network(Sim *sim)
-{
-    SimRng *rng = &sim->rng;
-    bool calm = sim_chance(rng, 0.1);
-    sim->faults_until_ms = calm ? 0 : sim_range(rng, 1000, 20000);
-    sim->delay_ms_max = sim_range(rng, 0, 1) ? sim_range(rng, 0, 20) : sim_range(rng, 0, 200);
-    sim->slow_chance = sim_range(rng, 0, 1) ? 0.002 : 0;
-    sim->twice_chance = sim_range(rng, 0, 1) ? 0.02 : 0;
-    sim->lost_chance = sim_range(rng, 0, 1) ? 0.02 : 0;
-    sim->full_chance = sim_range(rng, 0, 1) ? 0.02 : 0;
-    sim->fault_chance = sim_range(rng, 0, 1) ? 0.003 : 0.02;
-}
-
-static void draw_fleet(Sim *sim)
-{
-    SimRng *rng = &sim->rng;
-    sim->num_actors = sim_range(rng, 1, SIM_ACTORS_MAX);
-    sim->sync = sim->pacer.ratio > 0 && sim_chance(rng, 0.2); /* else config_check refuses */
-    sim->slots = (uint64_t)(sim_range(rng, 0, 2) ? sim_range(rng, 1, 8) : SIM_SLOTS_MAX);
-    sim->ingest_max = sim_range(rng, 1, 8);
-    sim->update_max = sim_range(rng, 2, 60);
-    sim->episode_max = sim_range(rng, 0, 3) ? sim_range(rng, 1, 50) : 1;
-    sim->drop_chance = sim_range(rng, 0, 1) ? 0.02 : 0;
-    sim->spec =
-        (Spec){.name = "sim", .obs_dim = 1, .act_dim = 1, .action_low = {-1}, .action_high = {1}};
-    sim->fleet_config = (FleetConfig){
-        .welcome = {.heartbeat_interval_ms =
-                        (uint32_t)(sim_range(rng, 100, 1000) + 2 * sim->delay_ms_max),
-                    .segment_steps = (uint32_t)sim_range(rng, 1, SIM_STEPS_MAX),
-                    .segment_flush_ms = (uint32_t)sim_range(rng, 10, 1000),
-                    .publish_interval_ms = 20,
-                    .policy_age_s_max = (uint32_t)sim_range(rng, 0, 3),
-                    .sync = sim->sync},
-        /* Often too few: then some actors are turned away until others leave. */
-        .peers_max = (uint32_t)(sim_range(rng, 0, 1) ? sim_range(rng, 1, SIM_ACTORS_MAX)
-                                                     : 2 * SIM_ACTORS_MAX),
-        .sessions_max = SIM_SESSIONS_MAX,
-        .session_retention_ms = 3600000,
-        .obs_dim_max = 8,
-        .act_dim_max = 8,
-        .actors_awaited = 1,
-    };
-}
-
-static void strike_actor(Sim *sim, int i)
-{
-    SimRng *rng = &sim->rng;
-    SimActor *actor = &sim->actors[i];
-    int64_t until_ms = sim->now_ms + sim_range(rng, 50, 9000);
-    if (!actor->alive)
-        return;
-    switch (sim_range(rng, 0, 6)) {
-    case 0:
-        sim_say(sim, "life %d crashes", actor->life);
-        actor_crash(sim, i);
-        break;
-    case 1:
-        sim_say(sim, "life %d freezes", actor->life);
-        actor->frozen_ms = until_ms;
-        break;
-    case 2:
-        sim_say(sim, "life %d is cut off", actor->life);
-        actor->up_blocked_ms = until_ms;
-        actor->down_blocked_ms = until_ms;
-        break;
-    case 3:
-        actor->up_blocked_ms = until_ms;
-        break;
-    case 4:
-        actor->down_blocked_ms = until_ms;
-        break;
-    default:
-        sim_say(sim, "the connection of life %d breaks", actor->life);
-        if (actor->connection)
-            sim_break(sim, actor->connection, false);
-        break;
-    }
-}
-
-static void strike(Sim *sim)
-{
-    SimRng *rng = &sim->rng;
-    if (sim->now_ms >= sim->faults_until_ms || !sim_chance(rng, sim->fault_chance))
-        return;
-    if (!sim_chance(rng, 0.15)) {
-        strike_actor(sim, sim_range(rng, 0, sim->num_actors - 1));
-    } else if (sim->learner.alive && !sim->learner.bye_said) {
-        if (sim_chance(rng, 0.7))
-            learner_crash(sim);
-        else
-            sim->learner.frozen_ms = sim->now_ms + sim_range(rng, 50, 9000);
-    }
-}
-
-static bool is_over(const Sim *sim)
-{
-    if (!sim->learner.alive || !sim->learner.bye_said)
+    if (!sim.learner.alive || !sim.learner.bye_said)
         return false;
-    for (int i = 0; i < sim->num_actors; i++) {
-        if (!sim->actors[i].alive || sim->actors[i].uplink.state != UPLINK_FINISHED)
+    for (int i = 0; i < sim.num_actors; i++) {
+        if (!sim.actors[i].alive || sim.actors[i].uplink.state != UPLINK_FINISHED)
             return false;
     }
     return true;
 }
 
 /* Once nothing fails any more, something must move all the time, and the run must end. */
-static void check_progress(Sim *sim)
+static void check_progress(void)
 {
-    const SimLearner *learner = &sim->learner;
-    uint64_t progress = learner->env_steps + (sim->pacer.ratio > 0 ? learner->updates : 0);
-    for (int i = 0; i < sim->num_actors; i++)
-        progress += sim->actors[i].uplink.state == UPLINK_FINISHED;
-    if (progress != sim->progress || sim->now_ms < sim->faults_until_ms)
-        sim->progress_ms = sim->now_ms;
-    sim->progress = progress;
-    sim_check(sim, sim->now_ms - sim->progress_ms < STANDSTILL_MS, "nothing moves any more");
-    sim_check(sim, sim->now_ms < LONGEST_MS, "the run does not end");
+    const SimTrainer *trainer = &sim.learner.trainer;
+    uint64_t progress = trainer->env_steps + (sim.pacer.ratio > 0 ? trainer->updates : 0);
+    for (int i = 0; i < sim.num_actors; i++)
+        progress += sim.actors[i].uplink.state == UPLINK_FINISHED;
+    if (progress != sim.progress || sim.now_ms < sim.faults_until_ms)
+        sim.progress_ms = sim.now_ms;
+    sim.progress = progress;
+    sim_check(&sim, sim.now_ms - sim.progress_ms < STANDSTILL_MS, "nothing moves any more");
+    sim_check(&sim, sim.now_ms < SIM_LONGEST_MS, "the run does not end");
+}
+
+static void end_run(void)
+{
+    sim_tally.ms += (uint64_t)sim.now_ms;
+    truth_at_end(&sim);
+    for (int i = 0; i < sim.num_actors; i++)
+        actor_end(&sim, i);
+    learner_end(&sim);
+    if (sim.logged)
+        recover_at_end(&sim);
+    sim_net_end(&sim);
+    truth_end(&sim);
+    memory_disk_destroy(&sim.disk);
 }
 
 static void run(uint64_t seed)
 {
-    static Sim sim;
     memset(&sim, 0, sizeof sim);
     sim.seed = seed;
     sim.rng.state = seed * 0x2545f4914f6cdd1d;
-    draw_pacer(&sim);
-    draw_network(&sim);
-    draw_fleet(&sim);
+    sim_draw(&sim);
     sim.now_ms = 1;
-    learner_begin(&sim);
     for (int i = 0; i < sim.num_actors; i++)
         sim.actors[i].begins_ms = sim_range(&sim.rng, 0, 3000);
-    for (; !is_over(&sim); sim.now_ms += SIM_TICK_MS) {
-        strike(&sim);
+    for (; !is_over(); sim.now_ms += SIM_TICK_MS) {
+        sim_strike(&sim);
         learner_work(&sim);
         for (int i = 0; i < sim.num_actors; i++)
             actor_work(&sim, i);
-        check_progress(&sim);
+        check_progress();
     }
-    for (int i = 0; i < sim.num_actors; i++)
-        actor_crash(&sim, i);
-    learner_end(&sim);
-    sim_net_end(&sim);
+    end_run();
+}
+
+/* --- The command line --------------------------------------------------------------------------
+ */
+
+typedef struct Plan {
+    uint64_t first;
+    uint64_t runs;
+    uint64_t shard;
+    uint64_t shards;
+    bool tally;
+} Plan;
+
+static int usage(const char *word)
+{
+    fprintf(stderr,
+            "sim.fleet: not understood: %s; use [--seeds N] [--first SEED] [--shard I/N] "
+            "[--seed SEED] [--trace] [--tally]\n",
+            word);
+    return 2;
+}
+
+static bool take_number(const char *text, uint64_t *number)
+{
+    char *end = NULL;
+    if (!text || text[0] < '0' || text[0] > '9')
+        return false;
+    *number = strtoull(text, &end, 10);
+    return *end == '\0';
+}
+
+static bool take_shard(const char *text, Plan *plan)
+{
+    char *end = NULL;
+    plan->shard = text ? strtoull(text, &end, 10) : 0;
+    return text && *end == '/' && take_number(end + 1, &plan->shards) && plan->shard < plan->shards;
+}
+
+/* Takes one word, and its value; 0, or the number of words. */
+static int take_word(char **words, Plan *plan)
+{
+    const char *word = words[0];
+    if (strcmp(word, "--trace") == 0) {
+        sim_talks = true;
+        return 1;
+    }
+    if (strcmp(word, "--tally") == 0) {
+        plan->tally = true;
+        return 1;
+    }
+    bool understood = false;
+    if (strcmp(word, "--seeds") == 0)
+        understood = take_number(words[1], &plan->runs);
+    else if (strcmp(word, "--first") == 0)
+        understood = take_number(words[1], &plan->first);
+    else if (strcmp(word, "--shard") == 0)
+        understood = take_shard(words[1], plan);
+    else if (strcmp(word, "--seed") == 0)
+        understood = take_number(words[1], &plan->first) && (plan->runs = 1);
+    return understood ? 2 : 0;
 }
 
 int main(int argc, char **argv)
 {
-    const char *wanted = argc > 1 ? argv[1] : getenv("POLYAK_SIM_RUNS");
-    uint64_t runs = wanted ? strtoull(wanted, NULL, 10) : RUNS;
-    uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
-    sim_talks = argc > 3;
-    for (uint64_t seed = first; seed < first + runs; seed++)
-        run(seed);
-    printf("%" PRIu64 " fleets from seed %" PRIu64 "\n", runs, first);
+    Plan plan = {.first = 1, .runs = RUNS, .shards = 1};
+    if (getenv("POLYAK_SIM_RUNS") && !take_number(getenv("POLYAK_SIM_RUNS"), &plan.runs))
+        return usage(getenv("POLYAK_SIM_RUNS"));
+    for (int i = 1; i < argc;) {
+        int taken = take_word(argv + i, &plan);
+        if (taken == 0)
+            return usage(argv[i]);
+        i += taken;
+    }
+    uint64_t done = 0;
+    for (uint64_t i = plan.shard; i < plan.runs; i += plan.shards, done++)
+        run(plan.first + i);
+    printf("%llu fleets of seeds %llu to %llu: all as it must be\n", (Ull)done, (Ull)plan.first,
+           (Ull)(plan.first + plan.runs - 1));
+    if (plan.tally)
+        show_tally();
     return 0;
 }

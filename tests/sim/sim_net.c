@@ -62,7 +62,7 @@ Packet *sim_take(Pipe *pipe, int64_t now_ms)
     return pipe->head && pipe->head->due_ms <= now_ms ? pipe_remove(pipe) : NULL;
 }
 
-static uint32_t new_link(Sim *sim)
+uint32_t sim_new_link(Sim *sim)
 {
     sim_check(sim, sim->num_links + 1 < SIM_LINKS_MAX, "too many connections: %u", sim->num_links);
     uint32_t link = ++sim->num_links;
@@ -84,7 +84,9 @@ Connection *sim_connect(Sim *sim, int actor)
         Connection *connection = &sim->connections[i];
         if (connection->used)
             continue;
-        *connection = (Connection){.used = true, .actor = actor, .link = new_link(sim)};
+        *connection = (Connection){.used = true, .actor = actor, .link = sim_new_link(sim)};
+        if (sim->num_connections <= i)
+            sim->num_connections = i + 1;
         return connection;
     }
     sim_check(sim, false, "no place for a connection");
@@ -136,7 +138,7 @@ bool sim_send_down(Sim *sim, uint32_t link, const Message *message)
     if (link == 0 || link > sim->num_links || sim->now_ms >= sim->link_gone_ms[link])
         return false;
     bool faults = sim->now_ms < sim->faults_until_ms;
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
+    for (int i = 0; i < sim->num_connections; i++) {
         Connection *connection = &sim->connections[i];
         if (!connection->used || connection->closed || connection->link != link)
             continue;
@@ -154,7 +156,7 @@ void sim_break(Sim *sim, Connection *connection, bool learner_died)
 {
     pipe_clear(&connection->down);
     link_ends(sim, connection->link);
-    connection->link = new_link(sim);
+    connection->link = sim_new_link(sim);
     /* A part has arrived, a part is lost, the rest goes out over the new connection. */
     int num_packets = 0;
     for (Packet *packet = connection->up.head; packet; packet = packet->next)
@@ -177,7 +179,7 @@ void sim_break(Sim *sim, Connection *connection, bool learner_died)
 
 void sim_break_all(Sim *sim)
 {
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
+    for (int i = 0; i < sim->num_connections; i++) {
         Connection *connection = &sim->connections[i];
         if (connection->used && !connection->closed)
             sim_break(sim, connection, true);
@@ -195,7 +197,7 @@ bool sim_blocked(const Sim *sim, const Connection *connection, bool up)
 
 void sim_net_end(Sim *sim)
 {
-    for (int i = 0; i < SIM_CONNECTIONS_MAX; i++) {
+    for (int i = 0; i < sim->num_connections; i++) {
         pipe_clear(&sim->connections[i].up);
         pipe_clear(&sim->connections[i].down);
     }
