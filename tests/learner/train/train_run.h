@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "learner/run.h"
+#include "learner/train/history.h"
 #include "tests/common/scratch.h"
 #include "tests/learner/train/train_world.h"
 
@@ -196,10 +197,30 @@ static inline int train_copy_entry(const char *path, const struct stat *info, in
     return 0;
 }
 
+/* Updates that the order log has. */
+static inline uint64_t train_run_recorded(TrainRun *r)
+{
+    Err err = {""};
+    History history;
+    uint64_t updates = 0;
+    if (history_load(&history, disk_real(), r->run.log.directory, &r->dir.run_id, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    for (size_t i = 0; i < history.num_items; i++) {
+        if (!history.items[i].is_event)
+            updates = history.items[i].first_update + history.items[i].count;
+    }
+    history_free(&history);
+    return updates;
+}
+
 /* The directory as a kill of the learner would leave it now, under another name. */
 static inline void train_run_copy(TrainRun *r, const char *to)
 {
-    usleep(50000); /* the order records are on their way */
+    int64_t deadline_ms = clock_ms() + TRAIN_DEADLINE_MS;
+    while (train_run_recorded(r) < train_run_progress(r).updates) {
+        assert_true(clock_ms() < deadline_ms);
+        usleep(1000); /* the order records are on their way */
+    }
     snprintf(train_copy_from, sizeof train_copy_from, "%.255s", r->dir.path);
     snprintf(train_copy_to, sizeof train_copy_to, "%s", to);
     assert_int_equal(nftw(train_copy_from, train_copy_entry, 16, FTW_PHYS), 0);
