@@ -60,7 +60,8 @@ void log_keeper_event(LogKeeper *keeper, const OrderEvent *event);
 /* Writes what has come since the last turn. Returns whether segments went on to the consumer. */
 bool log_keeper_turn(LogKeeper *keeper, int64_t now_ms);
 
-/* Syncs both logs now. ERR_IO or ERR_FULL while they fail. */
+/* Syncs both logs now. ERR_IO or ERR_FULL while they fail, unless all that went on to the consumer
+ * is on disk: a log that has reached its budget fails for what comes next alone. */
 int log_keeper_sync(LogKeeper *keeper, int64_t now_ms, Err *err);
 
 /* When the next turn is due by itself. */

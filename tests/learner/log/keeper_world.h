@@ -21,6 +21,7 @@ static uint64_t num_put;   /* segments ever put into the ring */
 static uint64_t num_taken; /* by the consumer */
 static int64_t now_ms;
 static uint32_t epoch;
+static uint64_t bytes_max; /* replay_log_bytes_max */
 static RunId run_id;
 
 static const LogDims dims = {TRAIN_OBS, TRAIN_ACT, TRAIN_STEPS};
@@ -35,6 +36,7 @@ static inline void start(LogOnError on_error)
                               .epoch = epoch + 1,
                               .dims = dims,
                               .file_bytes_max = 8192,
+                              .bytes_max = bytes_max,
                               .sessions_max = 100,
                               .session_retention_ms = 1000000};
     int code =
@@ -63,6 +65,7 @@ static inline int set_up(void **state)
     num_taken = 0;
     now_ms = 1000000;
     epoch = 0;
+    bytes_max = 0;
     return 0;
 }
 

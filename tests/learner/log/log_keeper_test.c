@@ -137,6 +137,37 @@ static void test_on_a_full_disk_with_wait_nothing_goes_on_and_nothing_is_lost(vo
     log_keeper_close(&keeper, now_ms);
 }
 
+/* A checkpoint is what lets files go; so it must be possible just then. */
+static void test_with_wait_a_full_budget_does_not_hinder_the_checkpoint_that_frees_it(void **state)
+{
+    (void)state;
+    Err err = {""};
+    size_t num_removed = 0;
+    uint64_t bytes_removed = 0;
+    bytes_max = 30000;
+    start(LOG_ON_ERROR_WAIT);
+    while (keeper.status.durable && num_put < POSITIONS_MAX / 2) {
+        put(1);
+        log_keeper_turn(&keeper, now_ms);
+        take();
+    }
+    assert_non_null(strstr(keeper.status.failing, "replay_log_bytes_max"));
+    OrderEvent event = {.type = ORDER_CHECKPOINT, .update = 7, .position = num_taken};
+    log_keeper_event(&keeper, &event);
+    assert_int_equal(log_keeper_sync(&keeper, now_ms, &err), ERR_OK);
+    assert_false(keeper.status.durable);
+    assert_int_equal(keeper.status.synced_position, num_taken);
+    assert_int_equal(log_files_prune(&disk.table, TRAIN_DIRECTORY, UINT64_MAX, &num_removed,
+                                     &bytes_removed, &err),
+                     ERR_OK);
+    assert_true(num_removed > 0);
+    now_ms = log_keeper_due_ms(&keeper, now_ms);
+    assert_true(log_keeper_turn(&keeper, now_ms));
+    assert_true(keeper.status.durable);
+    assert_int_equal(take(), 1);
+    log_keeper_close(&keeper, now_ms);
+}
+
 static void test_with_continue_all_go_on_and_a_gap_names_them(void **state)
 {
     (void)state;
@@ -255,6 +286,7 @@ int main(void)
         TEST(test_logs_are_synced_in_time),
         TEST(test_closing_writes_all_that_is_left),
         TEST(test_on_a_full_disk_with_wait_nothing_goes_on_and_nothing_is_lost),
+        TEST(test_with_wait_a_full_budget_does_not_hinder_the_checkpoint_that_frees_it),
         TEST(test_with_continue_all_go_on_and_a_gap_names_them),
         TEST(test_an_operator_changes_wait_to_continue),
         TEST(test_what_a_recovery_wrote_counts_as_logged),
