@@ -5,13 +5,17 @@ static size_t first_item(const History *history, const RunState *run)
 {
     for (size_t i = history->num_items; i > 0; i--) {
         const HistoryItem *item = &history->items[i - 1];
-        if (item->is_event && item->event == ORDER_CHECKPOINT && item->first_update == run->updates)
+        if (item->is_event && item->event == ORDER_CHECKPOINT &&
+            item->first_update == run->updates && item->position == run->log_position)
             return i;
     }
     size_t i = 0;
     while (i < history->num_items &&
            history->items[i].first_update + history->items[i].count <= run->updates)
         i++;
+    /* A checkpoint of a start without a log: the record goes on from another one. */
+    if (i < history->num_items && history->items[i].position < run->log_position)
+        return history->num_items;
     return i;
 }
 

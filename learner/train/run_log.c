@@ -111,6 +111,26 @@ static int read_back(RunLog *log, const Config *config, const LogDims *dims, Tra
     return code;
 }
 
+int run_log_end(const RunLog *log, const Config *config, const Replay *replay, LogState *end,
+                Err *err)
+{
+    LogRecovered recovered;
+    const LogDims dims = {replay->obs_dim, replay->act_dim, (int)config->segment_steps};
+    const LogRecoverCallbacks newest_file = {.row = UINT64_MAX, .warn = warn};
+    *end = (LogState){.next_position = 1};
+    if (!fs_exists(log->directory))
+        return ERR_OK;
+    int code = log_recover(log->disk, log->directory, &log->run_id, &dims,
+                           (uint32_t)config->sessions_max, &newest_file, &recovered, err);
+    if (code != ERR_OK)
+        return code;
+    *end = recovered.state;
+    end->sessions = NULL;
+    end->num_sessions = 0;
+    log_recovered_free(&recovered);
+    return ERR_OK;
+}
+
 /* Where this start's segments begin: behind the log, and behind what the checkpoint knows of a time
  * without a log. */
 static LogState start_state(const RunLog *log, const RunState *run)

@@ -36,6 +36,11 @@ int run_log_init(RunLog *log, const char *run_dir, const RunId *run_id, Err *err
 int run_log_check_space(const Config *config, const char *run_dir, const Replay *replay,
                         uint64_t checkpoint_bytes, Err *err);
 
+/* Where the log ends that an earlier start left; position 1 where there is none. For a start that
+ * writes none itself. Its sessions are NULL. */
+int run_log_end(const RunLog *log, const Config *config, const Replay *replay, LogState *end,
+                Err *err);
+
 /* Reads the log back: cuts torn tails, reports damage, fills the core's replay with what it held
  * when its checkpoint was written. Then begins new files, and starts the log thread on `ring`. May
  * take long: the log is read at the disk's speed. */

@@ -12,19 +12,35 @@ static void on_logged(void *context)
     exchange->wake_loop(exchange->wake_context);
 }
 
+/* Positions and rows go on, so that a later start with a log can go on from them: behind the
+ * checkpoint, and behind what an earlier start has logged after it, which is given up. */
+static int go_on_without_log(Trainer *trainer, Err *err)
+{
+    const RunState *run = trainer->core.run;
+    LogState end = {.next_position = 1};
+    log_warn("the replay log is off: what is acknowledged is in memory only, and a crash of the "
+             "learner loses the replay");
+    int code = run_log_end(trainer->setup.log, &trainer->config, trainer->core.replay, &end, err);
+    if (code != ERR_OK)
+        return code;
+    trainer->next_position = run->log_position + 1;
+    trainer->next_row = run->replay_head;
+    if (end.next_position > trainer->next_position) {
+        log_warn("%llu segments that were logged after the checkpoint are given up",
+                 (unsigned long long)(end.next_position - trainer->next_position));
+        trainer->next_position = end.next_position;
+        trainer->next_row = end.row > run->replay_head ? end.row : run->replay_head;
+    }
+    replay_begin_at(trainer->core.replay, trainer->next_row, run->replay_digest);
+    return ERR_OK;
+}
+
 int trainer_open_log(Trainer *trainer, Err *err)
 {
     RunLog *log = trainer->setup.log;
     const RunState *run = trainer->core.run;
-    if (!trainer->config.replay_log) {
-        log_warn("the replay log is off: what is acknowledged is in memory only, and a crash of "
-                 "the learner loses the replay");
-        /* Positions and rows go on, so that a later start with a log can go on from them. */
-        replay_begin_at(trainer->core.replay, run->replay_head, run->replay_digest);
-        trainer->next_position = run->log_position + 1;
-        trainer->next_row = run->replay_head;
-        return ERR_OK;
-    }
+    if (!trainer->config.replay_log)
+        return go_on_without_log(trainer, err);
     int code = run_log_open(log, &trainer->config, trainer->setup.epoch, &trainer->core,
                             &trainer->setup.exchange->ring, on_logged, trainer->setup.exchange,
                             &trainer->past, err);

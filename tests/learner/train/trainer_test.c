@@ -269,6 +269,35 @@ static void test_a_log_that_is_turned_off_and_on_goes_on(void **state)
     assert_false(train_said("differs from what it was"));
 }
 
+/* What the log has behind the checkpoint is given up where a start goes on without it: a later
+ * start with a log must not take it for its own. */
+static void test_a_log_that_is_turned_off_after_a_crash_is_not_followed_later(void **state)
+{
+    (void)state;
+    static const char *const off[] = {"replay_log=false", NULL};
+    static const char *const on[] = {"replay_log=true", NULL};
+    train_run_start(&one, here, false, NULL);
+    train_run_feed(&one, 12);
+    train_run_copy(&one, there);
+    train_run_stop(&one);
+    other.seed = one.seed + 1;
+    other.position = 0;
+    train_run_start(&other, there, true, off);
+    train_run_feed(&other, 6);
+    train_run_stop(&other);
+    TrainOutcome outcome = outcome_of(there);
+    for (int start = 0; start < 3; start++) {
+        train_run_start(&other, there, true, on);
+        TrainerProgress progress = train_run_progress(&other);
+        assert_int_equal(progress.env_steps, outcome.run.env_steps);
+        assert_int_equal(progress.updates, outcome.run.updates);
+        train_run_feed(&other, 7);
+        train_run_stop(&other);
+        outcome = outcome_of(there);
+    }
+    assert_false(train_said("differs from what it was"));
+}
+
 /* --- Disk
  * ----------------------------------------------------------------------------------------- */
 
@@ -419,6 +448,7 @@ int main(void)
         TEST(test_what_the_log_lost_at_its_end_keeps_its_numbers),
         TEST(test_without_a_log_a_resume_warms_up_again),
         TEST(test_a_log_that_is_turned_off_and_on_goes_on),
+        TEST(test_a_log_that_is_turned_off_after_a_crash_is_not_followed_later),
         TEST(test_log_files_go_when_no_checkpoint_needs_them),
         TEST(test_a_budget_below_what_the_replay_needs_is_refused),
         TEST(test_learning_rates_hold_from_where_they_were_set),
