@@ -176,7 +176,8 @@ typedef struct SimLearner {
     SegmentRing ring;
     SimLog log;
     SimTrainer trainer;
-    SimTrainer told;   /* as the fleet knows it */
+    SimTrainer told; /* as the fleet knows it */
+    FleetProgress progress;
     uint64_t unlogged; /* segments that went on without the log, as the fleet was told last */
     bool bye_said;
     uint64_t sum;      /* granted and accepted, when it was last looked at */
@@ -290,6 +291,7 @@ typedef struct Sim {
     int episode_max;
     double drop_chance; /* of a step that is not finite */
     bool keys;          /* peers have one each */
+    bool strict; /* grants are checked after each segment too, which takes most of the time */
 
     FleetConfig fleet_config;
     Pacer pacer;

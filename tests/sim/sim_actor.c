@@ -300,9 +300,9 @@ void actor_work(Sim *sim, int i)
     if (!actor->alive || sim->now_ms < actor->frozen_ms)
         return;
     Uplink *uplink = &actor->uplink;
-    snprintf(uplink->status.waiting_for, sizeof uplink->status.waiting_for, "%s",
-             actor->waiting_since_ms > 0 ? "something" : "");
     uplink->status.version = actor->policy;
+    uplink->status.env_steps = uplink->steps_taken;
+    uplink->status.waiting_for[0] = actor->waiting_since_ms > 0 ? '.' : '\0';
     receive(sim, actor);
     send(sim, actor, i);
     if (uplink->state == UPLINK_REFUSED || uplink->state == UPLINK_FINISHED) {

@@ -64,6 +64,7 @@ static void draw_fleet(Sim *sim)
     sim->episode_max = sim_range(rng, 0, 3) ? sim_range(rng, 1, 50) : 1;
     sim->drop_chance = sim_range(rng, 0, 1) ? 0.02 : 0;
     sim->keys = sim_range(rng, 0, 2) > 0;
+    sim->strict = sim_range(rng, 0, 3) == 0;
     sim->spec =
         (Spec){.name = "sim", .obs_dim = 1, .act_dim = 1, .action_low = {-1}, .action_high = {1}};
     sim->fleet_config = (FleetConfig){

@@ -204,13 +204,14 @@ void learner_check_grants(Sim *sim)
  */
 
 /* A Hello: what it says to be lost is counted. */
-static void receive_hello(Sim *sim, const Packet *packet, const PeerIdentity *identity)
+static void receive_hello(Sim *sim, const Packet *packet)
 {
+    PeerIdentity identity = sim_identity(sim, sim->sessions[packet->session].key);
     SimLearner *learner = &sim->learner;
     const Hello *hello = &packet->message.hello;
     FleetCounts before = fleet_counts(learner->fleet);
     sim->link_session[packet->link] = packet->session + 1;
-    fleet_receive(learner->fleet, packet->link, identity, &packet->message, sim->now_ms);
+    fleet_receive(learner->fleet, packet->link, &identity, &packet->message, sim->now_ms);
     FleetCounts after = fleet_counts(learner->fleet);
     uint64_t segments = after.lost_segments - before.lost_segments;
     if (segments == 0)
@@ -230,15 +231,16 @@ static void receive(Sim *sim, Connection *connection)
         Packet *packet = sim_take(&connection->up, sim->now_ms);
         if (!packet)
             break;
-        PeerIdentity identity = sim_identity(sim, sim->sessions[packet->session].key);
         if (packet->message.kind == MESSAGE_HELLO)
-            receive_hello(sim, packet, &identity);
+            receive_hello(sim, packet);
         else
-            fleet_receive(learner->fleet, packet->link, &identity, &packet->message, sim->now_ms);
+            fleet_receive(learner->fleet, packet->link, NULL, &packet->message, sim->now_ms);
         if (packet->message.kind != MESSAGE_SEGMENT)
             learner_check_grants(sim);
-        else if (learner->has_ring)
+        else if (learner->has_ring && sim->strict)
             learner->sum = sum_of_grants(sim); /* accepting raises nobody's limit */
+        else if (packet->message.kind == MESSAGE_SEGMENT)
+            learner->sum += (uint64_t)packet->message.segment.num_steps;
         sim_packet_free(packet);
     }
     sim_free_if_done(connection);
@@ -267,7 +269,10 @@ static void tell_fleet(Sim *sim)
     fleet_set_pacer(learner->fleet, &trainer->pacer);
     fleet_set_progress(learner->fleet, &progress);
     learner->told = *trainer;
-    learner_check_grants(sim);
+    /* Without news there is nothing to give. */
+    if (memcmp(&progress, &learner->progress, sizeof progress) != 0)
+        learner_check_grants(sim);
+    learner->progress = progress;
 }
 
 /* The log is read back, or cannot be. */
