@@ -254,6 +254,8 @@ static int begin(Trainer *trainer)
     trainer_report(trainer, false);
     trainer_wake_loop(trainer, true);
     trainer_redo_past(trainer);
+    if (trainer->undone)
+        return ERR_OK;
     recorder_event(&trainer->recorder, trainer->core.run, ORDER_START, trainer->setup.epoch, NULL);
     return ERR_OK;
 }
@@ -264,13 +266,13 @@ static void *trainer_main(void *argument)
     const RunState *run = trainer->core.run;
     fpu_flush_denormals();
     trainer->progress.error = begin(trainer);
-    bool begun = trainer->progress.error == 0;
+    bool begun = trainer->progress.error == 0 && !trainer->undone;
     if (begun)
         train(trainer);
-    bool finished = pacer_finished(&trainer->pacer, run->env_steps, run->updates);
+    bool finished = begun && pacer_finished(&trainer->pacer, run->env_steps, run->updates);
     if (trainer->progress.error == 0 && finished)
         finish(trainer);
-    if (trainer->progress.error == 0)
+    if (trainer->progress.error == 0 && begun)
         trainer->progress.error = trainer_save(trainer);
     if (begun)
         recorder_event(&trainer->recorder, run, ORDER_STOP, 0, NULL);

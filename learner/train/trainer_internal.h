@@ -30,6 +30,7 @@ struct Trainer {
     int64_t checkpoint_ns;
     uint64_t next_position; /* of the next segment from the ring: its number, */
     uint64_t next_row;      /* and its replay row */
+    bool undone;            /* stopped while the past was done again: this start leaves no trace */
     int diverged_updates;   /* in a row */
     bool not_finite;        /* a parameter is not: the next thing is to go back */
     int rollbacks;          /* in a row, without a sound update in between */
@@ -59,7 +60,7 @@ bool trainer_roll_back(Trainer *trainer);
 int trainer_open_log(Trainer *trainer, Err *err);
 
 /* A resume: does again what was done after the checkpoint, and takes what came after that. Without
- * a log there is nothing to do. */
+ * a log there is nothing to do. Where the run is stopped before, it is left as it was: `undone`. */
 void trainer_redo_past(Trainer *trainer);
 
 /* --- trainer_live.c --- */

@@ -178,12 +178,16 @@ void trainer_redo_past(Trainer *trainer)
     if (run->updates > update)
         log_info("did %llu updates again, in %.1f s", (unsigned long long)(run->updates - update),
                  (double)(clock_ms() - began_ms) / 1000.0);
+    if (trainer_should_stop(trainer)) {
+        log_info("stopped before all was done again that was done after the checkpoint: the next "
+                 "start begins with it");
+        trainer->undone = true;
+        return;
+    }
     /* From here on the run is another one than what the record may still hold. */
     recorder_event(&trainer->recorder, run, ORDER_RESUME, update, NULL);
-    if (!trainer_should_stop(trainer)) {
-        ingest_rest(trainer, &redo);
-        trainer_take_wanted_settings(trainer, &wanted);
-    }
+    ingest_rest(trainer, &redo);
+    trainer_take_wanted_settings(trainer, &wanted);
     begin_pacing_anew(trainer);
     drop_debt(trainer);
     run_log_past_free(&trainer->past);

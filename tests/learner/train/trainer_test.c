@@ -72,6 +72,32 @@ static void test_a_crash_undoes_nothing(void **state)
     assert_true(train_said("did "));
 }
 
+/* A learner that is told to stop while it does the past again leaves all of it to the next start.
+ */
+static void test_a_stop_in_the_middle_of_a_resume_undoes_nothing(void **state)
+{
+    (void)state;
+    Err err = {""};
+    train_run_start(&one, here, false, NULL);
+    train_run_feed(&one, 200);
+    train_run_copy(&one, there);
+    other.position = one.position;
+    train_run_feed(&one, 10);
+    train_run_stop(&one);
+    for (int start = 0; start < 4; start++) {
+        assert_int_equal(train_run_try(&other, there, true, NULL, &err), ERR_OK);
+        usleep((useconds_t)start * 1000);
+        train_run_stop(&other);
+    }
+    train_run_start(&other, there, true, NULL);
+    train_run_feed(&other, 10);
+    train_run_stop(&other);
+    TrainOutcome a = outcome_of(here);
+    TrainOutcome b = outcome_of(there);
+    assert_same_outcome(&a, &b);
+    assert_false(train_said("differs from what it was"));
+}
+
 static void test_a_crash_in_the_warm_up_undoes_nothing(void **state)
 {
     (void)state;
@@ -441,6 +467,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_a_crash_undoes_nothing),
+        TEST(test_a_stop_in_the_middle_of_a_resume_undoes_nothing),
         TEST(test_a_crash_in_the_warm_up_undoes_nothing),
         TEST(test_a_stop_and_a_resume_are_no_more_than_a_pause),
         TEST(test_segments_beyond_the_record_are_ingested),
