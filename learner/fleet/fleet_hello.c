@@ -106,44 +106,47 @@ static void give_index(Fleet *fleet, ActorSession *session)
     session->incarnation = fleet->config.epoch << 16 | (fleet->incarnations[i]++ & 0xffff);
 }
 
-/* Goes on where the actor stands, when the learner lost what it had acknowledged: the session
- * counts on, and the run does not have these steps. False when the numbers cannot be. */
-static bool leave_gap(Fleet *fleet, uint32_t link, ActorSession *session, const Hello *hello)
+/* What the learner lost of what it had acknowledged. */
+typedef struct Gap {
+    uint64_t segments;
+    uint64_t steps;
+} Gap;
+
+static Gap gap_of(const ActorSession *session, const Hello *hello)
 {
-    uint64_t segments = hello->oldest_unacked - 1 - session->accepted_sequence;
-    uint64_t steps = hello->acked_steps > session->steps_accepted
-                         ? hello->acked_steps - session->steps_accepted
-                         : 0;
-    if (steps / SEGMENT_STEPS_MAX > segments) {
-        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "%llu steps in %llu segments cannot be",
-                     (unsigned long long)steps, (unsigned long long)segments);
-        return false;
-    }
+    Gap gap = {0, 0};
+    if (hello->oldest_unacked <= session->accepted_sequence + 1)
+        return gap;
+    gap.segments = hello->oldest_unacked - 1 - session->accepted_sequence;
+    if (hello->acked_steps > session->steps_accepted)
+        gap.steps = hello->acked_steps - session->steps_accepted;
+    return gap;
+}
+
+/* Whether the numbers can be; otherwise it is refused. */
+static bool gap_fits(Fleet *fleet, uint32_t link, const Gap *gap)
+{
+    if (gap->steps / SEGMENT_STEPS_MAX <= gap->segments)
+        return true;
+    fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "%llu steps in %llu segments cannot be",
+                 (unsigned long long)gap->steps, (unsigned long long)gap->segments);
+    return false;
+}
+
+/* Goes on where the actor stands: the session counts on, and the run does not have these steps. */
+static void leave_gap(Fleet *fleet, ActorSession *session, const Hello *hello, const Gap *gap)
+{
     fleet_note(fleet, "%s: %llu acknowledged segments (%llu steps) are lost; going on after them",
-               hello->name, (unsigned long long)segments, (unsigned long long)steps);
+               hello->name, (unsigned long long)gap->segments, (unsigned long long)gap->steps);
     session->accepted_sequence = hello->oldest_unacked - 1;
     session->send_limit_sequence = session->accepted_sequence;
     if (session->unlogged == 0)
         session->acked_sequence = session->accepted_sequence;
-    session->steps_accepted += steps;
+    session->steps_accepted += gap->steps;
     session->step_limit = session->steps_accepted;
-    session->lost_steps += steps;
-    fleet->counts.lost_segments += segments;
-    fleet->counts.lost_steps += steps;
-    return true;
-}
-
-/* A session that the learner knows: a reconnect. False when it is refused. */
-static bool rejoin(Fleet *fleet, uint32_t link, ActorSession *session, const Hello *hello)
-{
-    if (hello->oldest_unacked > session->accepted_sequence + 1 &&
-        !leave_gap(fleet, link, session, hello))
-        return false;
-    uint32_t index = session->actor_index;
-    if (index >= fleet->config.peers_max || fleet->actors[index])
-        give_index(fleet, session);
-    session->rejoined = true;
-    return true;
+    session->lost_steps += gap->steps;
+    fleet->counts.lost_segments += gap->segments;
+    fleet->counts.lost_steps += gap->steps;
 }
 
 /* Whether the session may be taken by this key; otherwise it is refused. */
@@ -159,25 +162,45 @@ static bool belongs_to(Fleet *fleet, uint32_t link, const ActorSession *session,
     return false;
 }
 
+/* A session that the learner knows: a reconnect. False when it is refused. The newest Hello of a
+ * session takes it over, but nothing is taken from the connection that it has for a Hello that is
+ * refused. */
+static bool rejoin(Fleet *fleet, uint32_t link, ActorSession *session, const PeerIdentity *identity,
+                   const Hello *hello)
+{
+    if (!belongs_to(fleet, link, session, identity, hello))
+        return false;
+    if (session->drained) {
+        fleet_refuse_with_bye(fleet, link, BYE_FINISHED);
+        return false;
+    }
+    Gap gap = gap_of(session, hello);
+    if (!gap_fits(fleet, link, &gap))
+        return false;
+    /* Whoever takes over takes the place too: it came with the same key. */
+    if (session->link != 0)
+        fleet_drop_peer(fleet, fleet_find_peer(fleet, session->link));
+    else if (!has_place(fleet, link, identity->key))
+        return false;
+    if (gap.segments > 0)
+        leave_gap(fleet, session, hello, &gap);
+    uint32_t index = session->actor_index;
+    if (index >= fleet->config.peers_max || fleet->actors[index])
+        give_index(fleet, session);
+    session->rejoined = true;
+    return true;
+}
+
 /* The session of a Hello, with an index; NULL when it is refused. Nothing is kept of one that is
  * refused. */
 static ActorSession *join_session(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
                                   const Hello *hello, int64_t now_ms)
 {
     ActorSession *session = session_table_find(&fleet->sessions, &hello->session);
-    if (session && !belongs_to(fleet, link, session, identity, hello))
-        return NULL;
-    if (session && session->link != 0)
-        /* The newest Hello of a session takes it over. */
-        fleet_drop_peer(fleet, fleet_find_peer(fleet, session->link));
-    if (session && session->drained) {
-        fleet_refuse_with_bye(fleet, link, BYE_FINISHED);
-        return NULL;
-    }
+    if (session)
+        return rejoin(fleet, link, session, identity, hello) ? session : NULL;
     if (!has_place(fleet, link, identity->key))
         return NULL;
-    if (session)
-        return rejoin(fleet, link, session, hello) ? session : NULL;
     /* It may have been known and forgotten, with segments whose acknowledgement never arrived: they
      * must not be taken twice. */
     if (hello->oldest_unacked > 1 || hello->has_sent) {

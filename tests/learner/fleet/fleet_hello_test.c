@@ -214,6 +214,22 @@ static void test_a_takeover_needs_no_free_place(void **state)
     assert_int_equal(fleet_num_actors(world->fleet), 1);
 }
 
+static void test_a_refused_hello_of_a_session_leaves_its_connection(void **state)
+{
+    World *world = *state;
+    world_start(world);
+    world_join(world, 1, ROLE_ACTOR, 1);
+    world_send_segment(world, 1, 1, 5, SEGMENT_CONTINUES);
+    Hello hello = world_hello(ROLE_ACTOR, 1, 7);
+    hello.acked_steps = WIRE_COUNT_MAX; /* which 5 segments cannot hold */
+    world_say_hello(world, 2, &hello);
+    assert_int_equal(world_refusal(world, 2), REJECT_NOT_ALLOWED);
+    assert_int_equal(fleet_num_actors(world->fleet), 1);
+    world_send_segment(world, 1, 2, 5, SEGMENT_CONTINUES);
+    assert_int_equal(world->num_accepted, 2);
+    assert_int_equal(fleet_counts(world->fleet).lost_segments, 0);
+}
+
 /* The learner may have accepted what it sent, and forgotten it. */
 static void test_an_unknown_session_that_has_sent_is_expired_too(void **state)
 {
@@ -327,6 +343,7 @@ int main(void)
         TEST(test_a_session_comes_back_as_it_was),
         TEST(test_the_newest_hello_takes_the_session_over),
         TEST(test_a_takeover_needs_no_free_place),
+        TEST(test_a_refused_hello_of_a_session_leaves_its_connection),
         TEST(test_an_unknown_session_that_has_sent_is_expired_too),
         TEST(test_a_session_that_is_not_known_any_more_is_expired),
         TEST(test_a_session_is_forgotten_after_its_retention),
