@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "learner/fleet/fleet_internal.h"
 
 /* --- Lines for the log -------------------------------------------------------------------------
@@ -67,7 +68,8 @@ static void forget_unused_keys(Fleet *fleet)
     }
 }
 
-/* NULL where there is no key, no place or no memory: then it is not counted. */
+/* NULL where there is no key or no memory. There is a place always: those that are used are no more
+ * than the peers. */
 static KeyUse *use_key(Fleet *fleet, const char *key)
 {
     if (key[0] == '\0')
@@ -75,9 +77,9 @@ static KeyUse *use_key(Fleet *fleet, const char *key)
     KeyUse *use = find_key(fleet, key);
     if (use)
         return use;
-    if (HASH_COUNT(fleet->keys) >= KEYS_MAX)
+    if (HASH_COUNT(fleet->keys) >= fleet->config.peers_max + KEYS_UNUSED_MAX)
         forget_unused_keys(fleet);
-    use = HASH_COUNT(fleet->keys) < KEYS_MAX ? calloc(1, sizeof *use) : NULL;
+    use = calloc(1, sizeof *use);
     if (!use)
         return NULL;
     snprintf(use->key, sizeof use->key, "%s", key);
@@ -91,6 +93,11 @@ uint32_t fleet_num_peers_of_key(const Fleet *fleet, const char *key)
     return use ? use->peers : 0;
 }
 
+bool fleet_key_is_counted(Fleet *fleet, const char *key)
+{
+    return key[0] == '\0' || use_key(fleet, key);
+}
+
 bool fleet_key_has_room(const Fleet *fleet, const char *key)
 {
     uint32_t max = fleet->config.peers_per_key_max;
@@ -99,9 +106,11 @@ bool fleet_key_has_room(const Fleet *fleet, const char *key)
 
 void fleet_key_join(Fleet *fleet, const char *key)
 {
-    KeyUse *use = use_key(fleet, key);
-    if (use)
-        use->peers++;
+    if (key[0] == '\0')
+        return;
+    KeyUse *use = find_key(fleet, key);
+    CHECK(use);
+    use->peers++;
 }
 
 void fleet_key_leave(Fleet *fleet, const char *key)

@@ -9,16 +9,17 @@
 /* Whether there is room for another peer; otherwise it is refused. */
 static bool has_place(Fleet *fleet, uint32_t link, const char *key)
 {
-    bool full = HASH_COUNT(fleet->peers) >= fleet->config.peers_max;
-    if (!full && fleet_key_has_room(fleet, key))
-        return true;
-    if (full)
+    if (HASH_COUNT(fleet->peers) >= fleet->config.peers_max)
         fleet_refuse(fleet, link, REJECT_FULL, "the learner has its %u peers (--peers-max)",
                      fleet->config.peers_max);
-    else
+    else if (!fleet_key_is_counted(fleet, key))
+        fleet_refuse(fleet, link, REJECT_FULL, "the learner is out of memory");
+    else if (!fleet_key_has_room(fleet, key))
         fleet_refuse(fleet, link, REJECT_FULL,
                      "the key \"%s\" has its %u peers (--peers-per-key-max)", key,
                      fleet->config.peers_per_key_max);
+    else
+        return true;
     return false;
 }
 

@@ -18,7 +18,7 @@ enum {
     EXPIRY_INTERVAL_MS = 10000,
     STRANGERS_MAX = 1024,      /* links that sent garbage and are remembered for it */
     STRANGER_GARBAGE_MAX = 16, /* from a link that is no peer, before it is not listened to */
-    KEYS_MAX = 4096,           /* that are counted by */
+    KEYS_UNUSED_MAX = 4096,    /* counted by, beyond one for each peer */
     GUARD_LINES_MAX = 5,       /* logged of strangers in an interval; of more only the number is */
     GUARD_INTERVAL_MS = 10000,
 };
@@ -179,7 +179,10 @@ bool fleet_may_join(Fleet *fleet, uint32_t link, const PeerIdentity *identity, c
 /* Whether what the link sends is not looked at any more. */
 bool fleet_is_barred(const Fleet *fleet, uint32_t link);
 
-/* Counts a peer under its key: has_room() says whether another one may come. */
+/* Counts a peer under its key. is_counted() makes a place to count it, and is false when there is
+ * no memory for it: then nobody may come. has_room() says whether another one may, and join()
+ * counts it. */
+bool fleet_key_is_counted(Fleet *fleet, const char *key);
 bool fleet_key_has_room(const Fleet *fleet, const char *key);
 void fleet_key_join(Fleet *fleet, const char *key);
 void fleet_key_leave(Fleet *fleet, const char *key);

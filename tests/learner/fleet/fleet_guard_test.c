@@ -137,6 +137,26 @@ static void test_a_key_has_so_many_peers_and_no_more(void **state)
     assert_int_equal(fleet_num_peers(world->fleet), 7); /* those without a key are not counted */
 }
 
+static void test_however_many_keys_come_each_is_counted(void **state)
+{
+    World *world = *state;
+    enum { KEYS = 5000 };
+    world->config.peers_max = KEYS + 1;
+    world->config.peers_per_key_max = 1;
+    world_start(world);
+    char key[IDENTITY_KEY_BYTES];
+    for (uint32_t link = 1; link <= KEYS; link++) {
+        snprintf(key, sizeof key, "key-%u", link);
+        come_as(world, key, ~0U);
+        world_join(world, link, ROLE_OBSERVER, (int)link);
+        assert_int_equal(fleet_num_peers_of_key(world->fleet, key), 1);
+    }
+    assert_int_equal(world_refusal(world, KEYS), 0);
+    world_join(world, KEYS + 1, ROLE_OBSERVER, KEYS + 1);
+    assert_int_equal(world_refusal(world, KEYS + 1), REJECT_FULL);
+    assert_int_equal(fleet_num_peers(world->fleet), KEYS);
+}
+
 static void test_a_revoked_key_loses_its_peers_and_keeps_its_sessions(void **state)
 {
     World *world = *state;
@@ -228,6 +248,7 @@ int main(void)
         TEST(test_a_relay_is_not_taken_yet),
         TEST(test_a_session_belongs_to_the_key_that_opened_it),
         TEST(test_a_key_has_so_many_peers_and_no_more),
+        TEST(test_however_many_keys_come_each_is_counted),
         TEST(test_a_revoked_key_loses_its_peers_and_keeps_its_sessions),
         TEST(test_a_peer_that_sends_garbage_is_turned_away_for_good),
         TEST(test_a_stranger_is_answered_a_few_times),
