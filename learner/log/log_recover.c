@@ -20,6 +20,7 @@ typedef struct Recovery {
     uint64_t table_mark; /* number of the table that is being read */
     uint64_t table_left; /* its sessions that are still to come */
     unsigned num_warnings;
+    char newest[FS_PATH_MAX]; /* path of the newest file; empty when there is none */
 } Recovery;
 
 static void warn(Recovery *recovery, const char *format, const LogDamage *damage)
@@ -151,16 +152,18 @@ static int take_gap(Recovery *recovery, const GapRecord *gap)
 /* --- Damage
  * ----------------------------------------------------------------------------------------- */
 
-/* Whether the file's first bytes are nothing that was ever written: its writer died, or lost power,
- * before its head was there. One with other bytes is left as it is, for a person to look at. */
+/* Whether what is at the file's end was never written whole: its writer died, or lost power, in the
+ * midst of it. An older file was whole when the next was begun, or was cut back: what is no record
+ * there is damage, and is kept for a person to look at, as are first bytes that nobody wrote. */
 static int is_unwritten(const Recovery *recovery, const LogDamage *damage, bool *unwritten,
                         Err *err)
 {
     static const uint8_t zeros[8];
     uint8_t bytes[sizeof zeros];
     const LogDisk *disk = recovery->disk;
-    *unwritten = damage->offset > 0 || damage->num_bytes < FILE_HEAD_BYTES;
-    if (*unwritten)
+    bool newest = strcmp(damage->path, recovery->newest) == 0;
+    *unwritten = newest && (damage->offset > 0 || damage->num_bytes < FILE_HEAD_BYTES);
+    if (*unwritten || !newest)
         return ERR_OK;
     int file = disk->open(disk->context, damage->path, DISK_READ);
     if (file < 0)
@@ -244,14 +247,12 @@ static int read_all(Recovery *recovery, LogReader *reader, Err *err)
 /* What a process left in the system's cache when it died was read back, and counts as logged: it
  * must survive the next power loss too. All but the newest file were synced when the next was
  * begun. */
-static int sync_newest(const LogDisk *disk, const char *directory, LogReader *reader, Err *err)
+static int sync_newest(const Recovery *recovery, const char *directory, Err *err)
 {
-    char path[FS_PATH_MAX];
-    if (!log_reader_newest(reader))
+    const LogDisk *disk = recovery->disk;
+    const char *path = recovery->newest;
+    if (!path[0])
         return ERR_OK;
-    int code = fs_join(path, directory, log_reader_newest(reader), err);
-    if (code != ERR_OK)
-        return code;
     int file = disk->open(disk->context, path, DISK_APPEND);
     if (file < 0)
         return disk_error(err, "sync", path, file);
@@ -322,6 +323,8 @@ int log_recover(const LogDisk *disk, const char *directory, const RunId *run_id,
                          .started = callbacks && callbacks->segment && callbacks->row == 0};
     LogReader *reader;
     int code = log_reader_open(disk, directory, run_id, dims, &reader, err);
+    if (code == ERR_OK && log_reader_newest(reader))
+        code = fs_join(recovery.newest, directory, log_reader_newest(reader), err);
     if (code == ERR_OK) {
         recovered->dims = log_reader_dims(reader);
         code = go_to_row(reader, callbacks ? callbacks->row : 0, err);
@@ -329,7 +332,7 @@ int log_recover(const LogDisk *disk, const char *directory, const RunId *run_id,
     if (code == ERR_OK)
         code = read_all(&recovery, reader, err);
     if (code == ERR_OK)
-        code = sync_newest(disk, directory, reader, err);
+        code = sync_newest(&recovery, directory, err);
     if (code == ERR_OK)
         code = give_sessions(&recovery, err);
     log_reader_close(&reader);

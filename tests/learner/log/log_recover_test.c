@@ -143,6 +143,32 @@ static void test_damage_is_named_and_left_as_it_is(void **state)
     assert_int_equal(world.num_facts, 31);
 }
 
+/* The last record of an older file was whole when the next file was begun. */
+static void test_a_damaged_end_of_an_older_file_is_left_as_it_is(void **state)
+{
+    (void)state;
+    char path[256];
+    append(10);
+    snprintf(path, sizeof path, "%s", newest());
+    world_restart(&world);
+    append(5);
+    size_t num_bytes, size;
+    uint8_t *bytes = memory_disk_file(world.disk, path, &num_bytes);
+    bytes[num_bytes - 20] ^= 4;
+    for (unsigned start = 1; start <= 2; start++) {
+        recover();
+        assert_int_equal(world.num_warnings, start);
+        assert_non_null(strstr(world.warning, path));
+        assert_non_null(strstr(world.warning, "damaged"));
+        assert_int_equal(recovered.torn_bytes, 0);
+        assert_true(recovered.damaged_bytes > 0);
+        assert_int_equal(recovered.num_segments, 14);
+        assert_int_equal(recovered.missing_positions, 1);
+        memory_disk_file(world.disk, path, &size);
+        assert_int_equal(size, num_bytes);
+    }
+}
+
 static void test_a_foreign_file_is_not_cut(void **state)
 {
     (void)state;
@@ -373,6 +399,7 @@ int main(void)
         TEST(test_the_state_is_the_one_that_the_writer_had),
         TEST(test_a_torn_tail_is_cut_once_with_one_line),
         TEST(test_damage_is_named_and_left_as_it_is),
+        TEST(test_a_damaged_end_of_an_older_file_is_left_as_it_is),
         TEST(test_a_foreign_file_is_not_cut),
         TEST(test_a_file_without_its_head_is_no_obstacle),
         TEST(test_what_a_start_has_read_survives_a_power_loss),
