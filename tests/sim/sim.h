@@ -223,6 +223,8 @@ typedef struct SimActor {
     int64_t weights_ms;
     bool blocked;
     int64_t waiting_since_ms;
+    uint64_t moved;   /* its steps and acknowledgements, and */
+    int64_t moved_ms; /* when there was a new one */
 } SimActor;
 
 /* --- All of it ---------------------------------------------------------------------------------
@@ -310,6 +312,7 @@ typedef struct Sim {
     uint64_t power_losses;
     bool power_was_lost; /* since the log was last opened */
     uint64_t skipped;    /* segments that went on without the log */
+    bool ratio_was_set;  /* by an operator */
     bool begun;          /* the run is: it can be resumed */
 
     SimLearner learner;

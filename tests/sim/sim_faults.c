@@ -194,6 +194,7 @@ static void set_ratio(Sim *sim)
     SimTrainer *trainer = &sim->learner.trainer;
     if (!sim->learner.has_ring || sim->learner.log.past || sim->learner.bye_said)
         return;
+    sim->ratio_was_set = true;
     sim->pacer.ratio = ratios[sim_range(&sim->rng, 0, 3)];
     pacer_set_ratio(&trainer->pacer, sim->pacer.ratio, trainer->env_steps, trainer->updates);
 }

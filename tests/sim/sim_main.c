@@ -157,6 +157,22 @@ static bool is_over(void)
     return true;
 }
 
+/* And nobody is left out, where there is a place for a segment of each. */
+static void check_turns(void)
+{
+    for (int i = 0; i < sim.num_actors && sim.slots >= (uint64_t)sim.num_actors; i++) {
+        SimActor *actor = &sim.actors[i];
+        uint64_t moved = actor->uplink.steps_taken + actor->outbox.acked_sequence +
+                         actor->uplink.welcomes * 1000000;
+        if (moved != actor->moved || actor->uplink.state != UPLINK_ACTIVE ||
+            sim.now_ms < sim.faults_until_ms + SIM_SETTLE_MS)
+            actor->moved_ms = sim.now_ms;
+        actor->moved = moved;
+        sim_check(&sim, sim.now_ms - actor->moved_ms < STANDSTILL_MS, "life %d has no turn",
+                  actor->life);
+    }
+}
+
 /* Once nothing fails any more, something must move all the time, and the run must end. */
 static void check_progress(void)
 {
@@ -200,6 +216,7 @@ static void run(uint64_t seed)
         for (int i = 0; i < sim.num_actors; i++)
             actor_work(&sim, i);
         check_progress();
+        check_turns();
     }
     end_run();
 }

@@ -116,8 +116,10 @@ static void take_places(Sim *sim, uint64_t log_end, uint64_t base)
     for (uint64_t i = 1; i <= base; i++) {
         SimPlace *place = &sim->places[i];
         if (row > 0 && place->row_end <= row) {
-            /* Not needed, and not looked at: it may have gone with the power. */
-            place->lost = place->lost || (sim->power_was_lost && !place->synced && !place->there);
+            /* Not needed, and not looked at: it may never have been there, or gone with the power.
+             */
+            place->lost = place->lost || place->skipped ||
+                          (sim->power_was_lost && !place->synced && !place->there);
             continue;
         }
         sim_tally.lost_in_log += !place->there && !place->lost;

@@ -251,7 +251,8 @@ bool trainer_is_settled(const Sim *sim)
     return trainer->published.update == trainer->updates;
 }
 
-/* The end: exactly all steps, exactly all updates. */
+/* The end: exactly all steps, exactly all updates. Where a ratio was set, updates that are done
+ * again may have been done at the one before. */
 void trainer_check_end(Sim *sim)
 {
     const SimTrainer *trainer = &sim->learner.trainer;
@@ -264,5 +265,6 @@ void trainer_check_end(Sim *sim)
         return;
     double due = pacer->ratio * (double)(steps - pacer->warmup_env_steps);
     double done = (double)(trainer->updates - pacer->updates_start);
-    sim_check(sim, done >= due && done < due + 1, "ended after %.0f of %.3f updates", done, due);
+    sim_check(sim, done >= due && (done < due + 1 || sim->ratio_was_set),
+              "ended after %.0f of %.3f updates", done, due);
 }
