@@ -125,7 +125,8 @@ static void take_logged(Fleet *fleet, uint64_t logged)
         ActorSession *session = entry->session;
         if (session->acked_sequence < entry->sequence)
             session->acked_sequence = entry->sequence;
-        session->unlogged--;
+        if (--session->unlogged == 0)
+            session_table_update(&fleet->sessions, session);
         Peer *peer = session->link != 0 ? fleet_find_peer(fleet, session->link) : NULL;
         if (session->unlogged == 0)
             acknowledge_all(fleet, session);

@@ -230,6 +230,7 @@ static void welcome_actor(Fleet *fleet, uint32_t link, const PeerIdentity *ident
     peer->session = session;
     peer->welcome_due = true;
     session->link = link;
+    session_table_update(&fleet->sessions, session);
     session->last_heard_ms = now_ms;
     session->num_envs = hello->num_envs;
     memcpy(session->name, peer->name, sizeof session->name);

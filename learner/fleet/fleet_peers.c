@@ -79,6 +79,7 @@ void fleet_refuse_with_bye(Fleet *fleet, uint32_t link, ByeReason bye)
 static void disconnect_session(Fleet *fleet, ActorSession *session)
 {
     session->link = 0;
+    session_table_update(&fleet->sessions, session);
     session->step_limit = session->steps_accepted;
     session->send_limit_sequence = session->accepted_sequence;
     fleet->actors[session->actor_index] = NULL;

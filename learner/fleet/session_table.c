@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utlist.h>
+
 ActorSession *session_table_find(SessionTable *table, const Session *id)
 {
     ActorSession *session = NULL;
@@ -12,6 +14,8 @@ ActorSession *session_table_find(SessionTable *table, const Session *id)
 
 static void remove_session(SessionTable *table, ActorSession *session)
 {
+    if (session->idle)
+        DL_DELETE(table->idle, session);
     /* The analyzer loses track of the table's list. */
     HASH_DEL(table->by_id, session); // NOLINT(clang-analyzer-unix.Malloc)
     free(session);
@@ -23,23 +27,24 @@ static bool is_idle(const ActorSession *session)
     return session->link == 0 && session->unlogged == 0;
 }
 
-static ActorSession *oldest_idle(SessionTable *table)
+void session_table_update(SessionTable *table, ActorSession *session)
 {
-    ActorSession *oldest = NULL;
-    for (ActorSession *s = table->by_id; s; s = s->hh.next) {
-        if (is_idle(s) && (!oldest || s->last_heard_ms < oldest->last_heard_ms))
-            oldest = s;
-    }
-    return oldest;
+    bool idle = is_idle(session);
+    if (idle == session->idle)
+        return;
+    session->idle = idle;
+    if (idle)
+        DL_APPEND(table->idle, session);
+    else
+        DL_DELETE(table->idle, session);
 }
 
 ActorSession *session_table_add(SessionTable *table, const Session *id, int64_t now_ms)
 {
     if (HASH_COUNT(table->by_id) >= table->max) {
-        ActorSession *oldest = oldest_idle(table);
-        if (!oldest)
+        if (!table->idle)
             return NULL;
-        remove_session(table, oldest);
+        remove_session(table, table->idle);
     }
     ActorSession *session = calloc(1, sizeof *session);
     if (!session)
@@ -47,6 +52,7 @@ ActorSession *session_table_add(SessionTable *table, const Session *id, int64_t 
     session->id = *id;
     session->last_heard_ms = now_ms;
     HASH_ADD(hh, table->by_id, id, sizeof session->id, session);
+    session_table_update(table, session);
     return session;
 }
 
@@ -56,7 +62,7 @@ void session_table_expire(SessionTable *table, int64_t now_ms)
     ActorSession *next = NULL;
     HASH_ITER(hh, table->by_id, session, next)
     {
-        if (is_idle(session) && now_ms - session->last_heard_ms > table->retention_ms)
+        if (session->idle && now_ms - session->last_heard_ms > table->retention_ms)
             remove_session(table, session);
     }
 }

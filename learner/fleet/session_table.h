@@ -34,11 +34,15 @@ typedef struct ActorSession {
     bool rejoined;                /* on another connection: it may hold steps beyond its limit */
     char key[IDENTITY_KEY_BYTES]; /* name of the key that opened it; empty: none */
     char name[WIRE_NAME_MAX + 1];
+    bool idle; /* in SessionTable.idle */
+    struct ActorSession *prev;
+    struct ActorSession *next;
     UT_hash_handle hh;
 } ActorSession;
 
 typedef struct SessionTable {
     ActorSession *by_id; /* uthash */
+    ActorSession *idle;  /* utlist: those that nobody holds on to, the longest first */
     uint32_t max;
     int64_t retention_ms;
 } SessionTable;
@@ -46,10 +50,13 @@ typedef struct SessionTable {
 /* NULL when it is not there. */
 ActorSession *session_table_find(SessionTable *table, const Session *id);
 
-/* Adds a session that is not there. Where the table is full, the disconnected session that was
- * silent the longest makes room; NULL when all are connected or wait for the log, or when out of
- * memory. */
+/* Adds a session that is not there. Where the table is full, the session that is idle the longest
+ * makes room, neither connected nor waiting for the log; NULL when there is none, or when out of
+ * memory. Takes the same time however many there are. */
 ActorSession *session_table_add(SessionTable *table, const Session *id, int64_t now_ms);
+
+/* To be called when its `link` was changed, or `unlogged` came to 0: whether it is idle. */
+void session_table_update(SessionTable *table, ActorSession *session);
 
 /* Removes disconnected sessions whose retention is over, but for those that wait for the log. */
 void session_table_expire(SessionTable *table, int64_t now_ms);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -29,6 +30,20 @@ static ActorSession *find(SessionTable *table, int number)
     return session_table_find(table, &id);
 }
 
+static void set_link(SessionTable *table, int number, uint32_t link)
+{
+    ActorSession *session = find(table, number);
+    session->link = link;
+    session_table_update(table, session);
+}
+
+static void set_unlogged(SessionTable *table, int number, uint64_t unlogged)
+{
+    ActorSession *session = find(table, number);
+    session->unlogged = unlogged;
+    session_table_update(table, session);
+}
+
 static void test_a_session_is_found_by_its_id(void **state)
 {
     (void)state;
@@ -50,7 +65,8 @@ static void test_only_silent_disconnected_sessions_expire(void **state)
     (void)state;
     SessionTable table = {.max = 10, .retention_ms = 1000};
     add(&table, 1, 0);
-    add(&table, 2, 0)->link = 7; /* connected: it stays however silent it is */
+    add(&table, 2, 0);
+    set_link(&table, 2, 7); /* connected: it stays however silent it is */
     add(&table, 3, 500);
     session_table_expire(&table, 1000);
     assert_non_null(find(&table, 1));
@@ -65,22 +81,26 @@ static void test_a_session_that_waits_for_the_log_stays(void **state)
 {
     (void)state;
     SessionTable table = {.max = 1, .retention_ms = 1000};
-    add(&table, 1, 0)->unlogged = 1;
+    add(&table, 1, 0);
+    set_unlogged(&table, 1, 1);
     session_table_expire(&table, 100000);
     assert_non_null(find(&table, 1));
     assert_null(add(&table, 2, 100000));
-    find(&table, 1)->unlogged = 0;
+    set_unlogged(&table, 1, 0);
     assert_non_null(add(&table, 2, 100000));
     session_table_destroy(&table);
 }
 
-static void test_the_longest_silent_one_makes_room(void **state)
+static void test_the_longest_idle_one_makes_room(void **state)
 {
     (void)state;
     SessionTable table = {.max = 3, .retention_ms = 100000};
-    add(&table, 1, 10)->link = 7;
-    add(&table, 2, 30);
-    add(&table, 3, 20);
+    add(&table, 1, 10);
+    set_link(&table, 1, 7);
+    add(&table, 2, 20);
+    set_link(&table, 2, 8);
+    add(&table, 3, 30);
+    set_link(&table, 2, 0);
     assert_non_null(add(&table, 4, 40));
     assert_null(find(&table, 3));
     assert_non_null(find(&table, 1));
@@ -92,12 +112,38 @@ static void test_a_table_of_connected_sessions_takes_no_more(void **state)
 {
     (void)state;
     SessionTable table = {.max = 2, .retention_ms = 100000};
-    add(&table, 1, 10)->link = 7;
-    add(&table, 2, 10)->link = 8;
+    add(&table, 1, 10);
+    set_link(&table, 1, 7);
+    add(&table, 2, 10);
+    set_link(&table, 2, 8);
     assert_null(add(&table, 3, 1000000));
-    find(&table, 1)->link = 0;
+    set_link(&table, 1, 0);
     assert_non_null(add(&table, 3, 1000000));
     assert_null(find(&table, 1));
+    session_table_destroy(&table);
+}
+
+static double add_many(SessionTable *table, int first, int count)
+{
+    clock_t start = clock();
+    for (int i = first; i < first + count; i++)
+        assert_non_null(add(table, i, i));
+    return (double)(clock() - start) / CLOCKS_PER_SEC;
+}
+
+/* A flood of new sessions must not hold up the loop: in time of the processor, against that of the
+ * same sessions without the search. */
+static void test_to_make_room_takes_no_longer_in_a_large_table(void **state)
+{
+    (void)state;
+    enum { MAX = 30000 };
+    SessionTable table = {.max = MAX, .retention_ms = 100000};
+    double filling_s = add_many(&table, 0, MAX);
+    double flood_s = add_many(&table, MAX, MAX);
+    assert_int_equal(HASH_COUNT(table.by_id), MAX);
+    assert_null(find(&table, MAX - 1));
+    assert_non_null(find(&table, MAX));
+    assert_true(flood_s < 20 * filling_s + 0.05);
     session_table_destroy(&table);
 }
 
@@ -107,8 +153,9 @@ int main(void)
         cmocka_unit_test(test_a_session_is_found_by_its_id),
         cmocka_unit_test(test_only_silent_disconnected_sessions_expire),
         cmocka_unit_test(test_a_session_that_waits_for_the_log_stays),
-        cmocka_unit_test(test_the_longest_silent_one_makes_room),
+        cmocka_unit_test(test_the_longest_idle_one_makes_room),
         cmocka_unit_test(test_a_table_of_connected_sessions_takes_no_more),
+        cmocka_unit_test(test_to_make_room_takes_no_longer_in_a_large_table),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
