@@ -63,7 +63,7 @@ int main(int argc, char **argv)
     if (!program_start("polyak"))
         return EXIT_FAILED;
     if (argc < 2) {
-        fprintf(stderr, "polyak: a command is needed: train, eval, status, bench or keygen; "
+        fprintf(stderr, "polyak: a command is needed, such as train or status; "
                         "see polyak --help\n");
         return EXIT_USAGE;
     }

@@ -12,12 +12,13 @@ static json_t *report_as_json(const RerunReport *report)
     json_t *difference =
         report->differs ? json_integer((json_int_t)report->first_difference) : json_null();
     return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:b, s:s, s:s, s:o}", "first_update",
-        (json_int_t)report->first_update, "updates", (json_int_t)report->updates, "env_steps",
-        (json_int_t)report->env_steps, "checkpoints", (json_int_t)report->checkpoints,
-        "checkpoint_files", (json_int_t)report->checkpoint_files, "same", !report->differs,
-        "first_difference", difference, "complete", report->complete, "stopped", report->stopped,
-        "machine_difference", report->machine, "wall_s", report_real(report->wall_s));
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:b, s:s, s:s, s:o}", "damaged_files",
+        (json_int_t)report->damaged_files, "first_update", (json_int_t)report->first_update,
+        "updates", (json_int_t)report->updates, "env_steps", (json_int_t)report->env_steps,
+        "checkpoints", (json_int_t)report->checkpoints, "checkpoint_files",
+        (json_int_t)report->checkpoint_files, "same", !report->differs, "first_difference",
+        difference, "complete", report->complete, "stopped", report->stopped, "machine_difference",
+        report->machine, "wall_s", report_real(report->wall_s));
 }
 
 static void print_report(const RerunReport *report)
@@ -33,6 +34,9 @@ static void print_report(const RerunReport *report)
                (unsigned long long)report->first_difference);
     else
         printf("every bit is the same\n");
+    if (report->damaged_files > 0)
+        printf("damaged checkpoint files, which were not compared: %llu\n",
+               (unsigned long long)report->damaged_files);
     if (!report->complete)
         printf("not to the end: %s\n", report->stopped);
 }
@@ -53,6 +57,9 @@ static int run_again(const Config *config, Err *err)
         return err_set(err, ERR_CHECKSUM, "the run differs first at update %llu%s%s",
                        (unsigned long long)report.first_difference,
                        report.machine[0] ? "; this is not what it ran on: " : "", report.machine);
+    if (code == 0 && config->verify && report.damaged_files > 0)
+        return err_set(err, ERR_CHECKSUM, "%llu checkpoint files are damaged: see above",
+                       (unsigned long long)report.damaged_files);
     if (code == 0 && config->verify && !report.complete)
         return err_set(err, ERR_MISSING, "the run was not followed to its end: %s", report.stopped);
     return code;

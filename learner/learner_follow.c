@@ -103,6 +103,10 @@ void learner_start_serving(Learner *learner)
         return;
     }
     restore_sessions(learner);
+    /* An operator may have changed these while the log was read back. */
+    if (run->log.thread)
+        log_thread_configure(run->log.thread, learner->config->replay_log_on_error,
+                             learner->config->replay_log_fsync_ms);
     fleet_set_loading(learner->fleet, false, "");
     learner->serving = true;
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/check.h"
 #include "common/config/presets.h"
 #include "common/log.h"
 #include "learner/fleet/endpoints.h"
@@ -58,11 +59,7 @@ static void accept_segment(void *context, const Segment *segment, const SegmentO
     SegmentRing *ring = &learner->run.exchange.ring;
     SegmentOrigin *slot_origin = NULL;
     Segment *slot = segment_ring_reserve(ring, &slot_origin);
-    if (!slot) {
-        /* Credit never covers more than the ring has; so this is a fault of ours. */
-        log_error("the hand-over ring is full: a segment is lost");
-        return;
-    }
+    CHECK(slot); /* credit never covers more than the ring has */
     segment_copy(slot, segment, ring->obs_dim, ring->act_dim);
     *slot_origin = *origin;
     segment_ring_commit(ring);
@@ -95,7 +92,12 @@ static bool set_key(void *context, const char *assignment, char text[WIRE_TEXT_M
     }
     config_get(&before, name, was);
     config_get(learner->config, name, is);
-    snprintf(setting, sizeof setting, "%.63s=%.60s was %.60s", name, is, was);
+    int length = snprintf(setting, sizeof setting, "%.63s=%.60s was %.60s", name, is, was);
+    if (length > ORDER_TEXT_MAX) {
+        *learner->config = before;
+        snprintf(text, WIRE_TEXT_MAX + 1, "%.63s: write the value with fewer digits", name);
+        return false;
+    }
     if (run->begun && !exchange_set(&run->exchange, setting)) {
         *learner->config = before;
         snprintf(text, WIRE_TEXT_MAX + 1, "the trainer is busy: try again");

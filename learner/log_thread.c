@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "learner/log/log_files.h"
 
-enum { QUEUE_RECORDS = 64 };
+enum { QUEUE_RECORDS = 64, TURN_MS_MAX = 100 };
 
 /* An order record on its way. */
 typedef struct QueuedRecord {
@@ -70,8 +70,10 @@ static void wait_until(LogThread *thread, int64_t due_ms)
 
 static Orders take_orders(LogThread *thread, int64_t due_ms)
 {
+    /* Order records wake nobody, and should not lie here for long. */
+    int64_t latest_ms = clock_ms() + TURN_MS_MAX;
     pthread_mutex_lock(&thread->mutex);
-    wait_until(thread, due_ms);
+    wait_until(thread, due_ms < latest_ms ? due_ms : latest_ms);
     QueuedRecord *queue = thread->queue;
     thread->queue = thread->taken;
     thread->taken = queue;
@@ -96,9 +98,10 @@ static void prune(LogThread *thread, uint64_t row_needed)
     Err err;
     size_t num_removed = 0;
     uint64_t bytes_removed = 0;
-    /* The newest session table comes to disk first. On one that fails, what can go still goes: room
-     * may be all that is missing. */
-    (void)log_keeper_sync(&thread->keeper, clock_ms(), &err);
+    /* The newest session table comes to disk before an older one goes. Where it cannot, the files
+     * stay until the next checkpoint asks again. */
+    if (log_keeper_sync(&thread->keeper, clock_ms(), &err) != ERR_OK)
+        return;
     int code = log_files_prune(thread->disk, thread->directory, row_needed, &num_removed,
                                &bytes_removed, &err);
     if (num_removed > 0)

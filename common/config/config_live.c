@@ -24,9 +24,10 @@ int config_set_live(Config *config, const char *assignment, char name[CONFIG_NAM
         return err_set(err, ERR_USAGE, "write KEY=VALUE, such as updates_per_env_step=0.5");
     snprintf(name, CONFIG_NAME_MAX + 1, "%.*s", (int)(equals - assignment), assignment);
     const ConfigKey *key = config_key_find(name);
-    if (!key || key->trait != CONFIG_TRAIT_LIVE)
-        return refuse(name, err);
     Config changed = *config;
+    if (key && key->trait != CONFIG_TRAIT_LIVE)
+        return refuse(name, err);
+    /* Where there is no such key, this names the nearest one. */
     int code = config_set(&changed, name, equals + 1, CONFIG_FLAG, err);
     if (code == ERR_OK)
         code = config_check(&changed, err);

@@ -147,7 +147,9 @@ uint32_t fleet_revoke_key(Fleet *fleet, const char *key)
 
 bool fleet_may_join(Fleet *fleet, uint32_t link, const PeerIdentity *identity, const Hello *hello)
 {
-    bool granted = (identity->roles & 1U << hello->role) != 0;
+    /* Who steers may look, too. */
+    unsigned watches = identity->roles & 1U << ROLE_OPERATOR ? 1U << ROLE_OBSERVER : 0;
+    bool granted = ((identity->roles | watches) & 1U << hello->role) != 0;
     bool has_key = identity->key[0] != '\0';
     if (hello->role == ROLE_OPERATOR && !has_key)
         granted = identity->local;

@@ -121,3 +121,14 @@ void history_free(History *history)
     free(history->digests);
     *history = (History){0};
 }
+
+uint64_t history_end(const History *history)
+{
+    uint64_t end = 0;
+    for (size_t i = 0; i < history->num_items; i++) {
+        const HistoryItem *item = &history->items[i];
+        if (item->first_update + item->count > end)
+            end = item->first_update + item->count;
+    }
+    return end;
+}

@@ -37,4 +37,7 @@ int history_load(History *history, const LogDisk *disk, const char *directory, c
                  Err *err);
 void history_free(History *history);
 
+/* The number of updates that it reaches to. */
+uint64_t history_end(const History *history);
+
 #endif

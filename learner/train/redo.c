@@ -1,5 +1,7 @@
 #include "learner/train/redo.h"
 
+#include "common/log.h"
+
 /* The item behind the checkpoint that the core began with. */
 static size_t first_item(const History *history, const RunState *run)
 {
@@ -40,6 +42,10 @@ static int hold_segment(Redo *redo, Err *err)
         if (code != ERR_OK)
             return code;
         redo->holding = redo->held.kind == LOG_ITEM_SEGMENT;
+        if (redo->held.kind == LOG_ITEM_DAMAGE || redo->held.kind == LOG_ITEM_TORN)
+            log_warn("%s is damaged at byte %llu: %llu bytes are left out", redo->held.damage.path,
+                     (unsigned long long)redo->held.damage.offset,
+                     (unsigned long long)redo->held.damage.num_bytes);
         redo->at_end = redo->held.kind == LOG_ITEM_END;
     }
     return ERR_OK;

@@ -73,6 +73,9 @@ static int open_past(Rerun *rerun, Err *err)
                                err);
     if (code == ERR_OK)
         code = history_load(&rerun->history, disk_real(), rerun->directory, &rerun->run_id, err);
+    if (code == ERR_OK && rerun->history.damaged > 0)
+        log_warn("the order log in %s is damaged in %llu places", rerun->directory,
+                 (unsigned long long)rerun->history.damaged);
     if (code == ERR_OK && rerun->history.num_items == 0)
         return no_record(rerun, err);
     if (code == ERR_OK && rerun->history.damaged > 0)
@@ -267,11 +270,14 @@ static int compare_checkpoint(Rerun *rerun, const HistoryItem *item, Err *err)
         int read_code = checkpoint_read(path, file, &of_file, &why);
         if (read_code == ERR_NOMEM)
             return err_set(err, read_code, "%s", why.text);
-        if (read_code != ERR_OK)
+        if (read_code != ERR_OK) {
             log_error("%s", why.text);
-        rerun->report->checkpoint_files++;
-        same = same && read_code == ERR_OK && network_equal(&state->actor, &file->actor) &&
-               network_equal(&state->critic, &file->critic);
+            rerun->report->damaged_files++;
+        } else {
+            rerun->report->checkpoint_files++;
+            same = same && network_equal(&state->actor, &file->actor) &&
+                   network_equal(&state->critic, &file->critic);
+        }
     }
     if (!same) {
         log_error("the networks differ from the checkpoint of update %llu",

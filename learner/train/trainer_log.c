@@ -164,6 +164,9 @@ void trainer_redo_past(Trainer *trainer)
         return;
     Redo redo;
     trainer->progress.redoing = true;
+    trainer_report(trainer, false);
+    log_info("doing again what was done after the checkpoint, up to update %llu",
+             (unsigned long long)history_end(&trainer->past.history));
     wanted = trainer->config;
     trainer_take_checkpoint_settings(trainer, trainer->setup.dir->run.config_yaml);
     if (redo_init(&redo, &trainer->core, &trainer->past.history, trainer->past.reader, &err) ==

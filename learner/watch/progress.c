@@ -26,6 +26,8 @@ static const char *phase_of(const Run *run, const Fleet *fleet, const TrainerPro
         return trainer->ended ? "finished" : "waiting for actors";
     if (trainer->ended)
         return "finished";
+    if (trainer->redoing)
+        return "catching up";
     if (trainer->env_steps >= run->pacer.total_env_steps)
         return "finishing";
     return pacer_warmed_up(&run->pacer, trainer->env_steps) ? "training" : "warm-up";

@@ -69,8 +69,8 @@ sums | cmp -s - before || fail "rerun or inspect changed the run directory"
 cp -r run kept
 last=$(find run/checkpoints -name 'checkpoint-*' | sort | tail -n 1)
 flip "$last" -3
-polyak_says 1 "differs first at update 1000" err rerun --run-dir run --verify
-polyak_says 0 "the run differs first at update 1000" out rerun --run-dir run
+polyak_says 1 "1 checkpoint files are damaged: see above" err rerun --run-dir run --verify
+polyak_says 0 "damaged checkpoint files, which were not compared: 1" out rerun --run-dir run
 rm -rf run && cp -r kept run
 
 log=$(find run/replay -name 'log-*' | sort | head -n 1)

@@ -391,7 +391,7 @@ static void test_a_live_key_is_set_while_the_run_goes_on(void **state)
 static void test_a_key_that_is_not_live_is_refused_with_those_that_are(void **state)
 {
     (void)state;
-    static const char *const refused[] = {"gamma=0.5", "nonsense=1", "batch=3"};
+    static const char *const refused[] = {"gamma=0.5", "batch=3"};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         Config config;
         Err err;
@@ -401,6 +401,17 @@ static void test_a_key_that_is_not_live_is_refused_with_those_that_are(void **st
         assert_non_null(strstr(err.text, "updates_per_env_step"));
         assert_int_equal(config.batch, 64);
     }
+}
+
+static void test_a_key_that_is_none_names_the_nearest(void **state)
+{
+    (void)state;
+    Config config;
+    Err err;
+    char name[CONFIG_NAME_MAX + 1];
+    config_init(&config);
+    assert_int_equal(config_set_live(&config, "update_per_env_step=1", name, &err), ERR_USAGE);
+    assert_non_null(strstr(err.text, "updates_per_env_step"));
 }
 
 static void test_a_live_key_outside_its_range_is_refused(void **state)
@@ -437,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_handed_on_flags_give_the_same_values),
         cmocka_unit_test(test_a_live_key_is_set_while_the_run_goes_on),
         cmocka_unit_test(test_a_key_that_is_not_live_is_refused_with_those_that_are),
+        cmocka_unit_test(test_a_key_that_is_none_names_the_nearest),
         cmocka_unit_test(test_a_live_key_outside_its_range_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

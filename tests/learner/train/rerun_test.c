@@ -233,14 +233,14 @@ static void test_a_damaged_checkpoint_is_named(void **state)
     char path[FS_PATH_MAX];
     size_t num_bytes = 0;
     run_starts(3, NULL);
-    uint64_t update = find_checkpoint(2, path);
+    (void)find_checkpoint(2, path);
     unsigned char *bytes = scratch_read(path, &num_bytes);
     bytes[num_bytes - 5] ^= 4;
     scratch_write(path, bytes, num_bytes);
     free(bytes);
     assert_int_equal(again(0, &err), ERR_OK);
-    assert_true(report.differs);
-    assert_int_equal(report.first_difference, update);
+    assert_false(report.differs); /* it says nothing of the run */
+    assert_int_equal(report.damaged_files, 1);
     assert_true(report.complete);
     assert_true(train_said(strrchr(path, '/') + 1));
 }
