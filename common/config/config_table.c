@@ -45,10 +45,14 @@ static const struct {
     ConfigProgram program;
     const char *name;
 } programs[] = {
-    {CONFIG_LEARNER, "polyak-learner"}, {CONFIG_ACTOR, "polyak-actor"},
-    {CONFIG_TRAIN, "polyak train"},     {CONFIG_EVAL, "polyak eval"},
-    {CONFIG_STATUS, "polyak status"},   {CONFIG_BENCH, "polyak bench"},
-    {CONFIG_OPERATE, "polyak set, polyak drain"},     {CONFIG_RERUN, "polyak rerun"},
+    {CONFIG_LEARNER, "polyak-learner"},
+    {CONFIG_ACTOR, "polyak-actor"},
+    {CONFIG_TRAIN, "polyak train"},
+    {CONFIG_EVAL, "polyak eval"},
+    {CONFIG_STATUS, "polyak status"},
+    {CONFIG_BENCH, "polyak bench"},
+    {CONFIG_OPERATE, "polyak set, polyak drain"},
+    {CONFIG_RERUN, "polyak rerun"},
     {CONFIG_INSPECT, "polyak inspect"},
 };
 

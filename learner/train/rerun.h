@@ -16,7 +16,7 @@ typedef struct RerunReport {
     uint64_t env_steps;
     uint64_t checkpoints;      /* that the run wrote, and were compared */
     uint64_t checkpoint_files; /* of them, those whose file is still there and was read */
-    uint64_t damaged_files; /* of checkpoints, which cannot be compared */
+    uint64_t damaged_files;    /* of checkpoints, which cannot be compared */
     bool differs;
     uint64_t first_difference; /* the first update whose result is another one */
     bool complete;             /* the record was followed to its end */
