@@ -36,33 +36,19 @@ bool frame_buffer_next(const FrameBuffer *buffer, size_t *at, Frame *frame)
     return true;
 }
 
-static int begin(FrameOutput *output, const LogDisk *disk, const char *path, uint64_t salt,
-                 uint64_t bytes, DiskMode mode)
-{
-    output->disk = disk;
-    output->salt = salt;
-    output->bytes = bytes;
-    output->bytes_begun = bytes;
-    output->dir_synced = false;
-    snprintf(output->path, sizeof output->path, "%s", path);
-    output->file = disk->open(disk->context, path, mode);
-    return output->file;
-}
-
 int frame_output_create(FrameOutput *output, const LogDisk *disk, const char *path, uint64_t salt,
                         Err *err)
 {
-    int result = begin(output, disk, path, salt, 0, DISK_CREATE);
-    if (result == -EEXIST)
+    output->disk = disk;
+    output->salt = salt;
+    output->bytes = 0;
+    output->bytes_begun = 0;
+    output->dir_synced = false;
+    snprintf(output->path, sizeof output->path, "%s", path);
+    output->file = disk->open(disk->context, path, DISK_CREATE);
+    if (output->file == -EEXIST)
         return err_set(err, ERR_EXISTS, "%s is there already", path);
-    return result < 0 ? disk_error(err, "make", path, result) : ERR_OK;
-}
-
-int frame_output_open(FrameOutput *output, const LogDisk *disk, const char *path, uint64_t salt,
-                      uint64_t bytes, Err *err)
-{
-    int result = begin(output, disk, path, salt, bytes, DISK_APPEND);
-    return result < 0 ? disk_error(err, "write", path, result) : ERR_OK;
+    return output->file < 0 ? disk_error(err, "make", path, output->file) : ERR_OK;
 }
 
 int frame_output_write(FrameOutput *output, FrameBuffer *buffer, Err *err)

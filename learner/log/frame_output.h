@@ -43,10 +43,6 @@ typedef struct FrameOutput {
 int frame_output_create(FrameOutput *output, const LogDisk *disk, const char *path, uint64_t salt,
                         Err *err);
 
-/* Goes on at the end of a file that holds `bytes` of whole frames. */
-int frame_output_open(FrameOutput *output, const LogDisk *disk, const char *path, uint64_t salt,
-                      uint64_t bytes, Err *err);
-
 /* Seals and writes all frames of the buffer. On an error an unknown part is written, and
  * frame_output_abandon() must follow. */
 int frame_output_write(FrameOutput *output, FrameBuffer *buffer, Err *err);

@@ -105,7 +105,7 @@ int order_files_end(const LogDisk *disk, const char *directory, const RunId *run
         int head_code = order_file_head(disk, directory, num_files - 1, run_id, &head, err);
         if (head_code != ERR_OK && head_code != ERR_MISSING)
             code = head_code;
-        end->appendable = head_code == ERR_OK;
+        end->has_head = head_code == ERR_OK;
         if (head_code == ERR_OK)
             end->last_number = head.base_number - 1;
         if (code == ERR_OK)

@@ -21,7 +21,7 @@ int order_file_head(const LogDisk *disk, const char *directory, uint32_t number,
 /* For the writer: where the newest file's sound records end, and its size. */
 typedef struct OrderEnd {
     uint64_t last_number; /* of the last record in all files */
-    bool appendable;      /* the newest file has a sound head: it can be gone on with */
+    bool has_head;        /* the newest file has a sound one */
     uint64_t sound_bytes; /* of the newest file, without its torn tail */
     uint64_t torn_bytes;
 } OrderEnd;

@@ -66,43 +66,44 @@ static int begin_file(OrderLog *log, Err *err)
 /* --- Opening -------------------------------------------------------------------------------------
  */
 
-/* Cuts the torn tail: what follows is written in its place. */
-static int cut_tail(OrderLog *log, const char *path, const OrderEnd *end,
-                    void (*warn)(void *user, const char *line), void *user, Err *err)
+static void say_cut(const char *path, const OrderEnd *end,
+                    void (*warn)(void *user, const char *line), void *user)
 {
-    const LogDisk *disk = log->disk;
-    int result = disk->truncate(disk->context, log->output.file, end->sound_bytes);
-    if (result < 0)
-        return disk_error(err, "cut", path, result);
     char line[FS_PATH_MAX + 128];
     snprintf(line, sizeof line,
              "%s: %" PRIu64 " bytes at offset %" PRIu64 " were not written whole, and are cut off",
              path, end->torn_bytes, end->sound_bytes);
     if (warn)
         warn(user, line);
-    return ERR_OK;
 }
 
-/* Goes on in the newest file. */
-static int open_newest(OrderLog *log, const OrderEnd *end,
-                       void (*warn)(void *user, const char *line), void *user, Err *err)
+/* Cuts the torn tail of what an earlier start left, and syncs the rest: it was read back, and
+ * counts as recorded. Nothing is written behind it: its sync may have failed before. */
+static int leave_newest(const OrderLog *log, const OrderEnd *end,
+                        void (*warn)(void *user, const char *line), void *user, Err *err)
 {
+    const LogDisk *disk = log->disk;
     char path[FS_PATH_MAX];
-    uint32_t number = log->num_files - 1;
-    int code = order_file_path(log->directory, number, path, err);
-    if (code == ERR_OK)
-        code = frame_output_open(&log->output, log->disk, path,
-                                 order_file_salt(&log->run_id, number), 0, err);
-    if (code == ERR_OK && end->torn_bytes > 0)
-        code = cut_tail(log, path, end, warn, user, err);
+    int code = order_file_path(log->directory, log->num_files - 1, path, err);
     if (code != ERR_OK)
         return code;
-    int64_t size = log->disk->size(log->disk->context, log->output.file);
-    if (size < 0)
-        return disk_error(err, "read", path, (int)size);
-    log->output.bytes = (uint64_t)size;
-    log->output.bytes_begun = (uint64_t)size;
-    return ERR_OK;
+    int file = disk->open(disk->context, path, DISK_APPEND);
+    if (file < 0)
+        return disk_error(err, "sync", path, file);
+    const char *what = "cut";
+    int result = 0;
+    if (end->torn_bytes > 0)
+        result = disk->truncate(disk->context, file, end->sound_bytes);
+    if (result == 0 && end->torn_bytes > 0)
+        say_cut(path, end, warn, user);
+    if (result == 0) {
+        what = "sync";
+        result = disk->sync(disk->context, file);
+    }
+    disk->close(disk->context, file);
+    if (result == 0)
+        result = disk->sync_dir(disk->context, log->directory);
+    return result < 0 ? disk_error(err, what, path, result) : ERR_OK;
 }
 
 static int set_up(OrderLog *log, const char *directory, void (*warn)(void *user, const char *line),
@@ -123,7 +124,9 @@ static int set_up(OrderLog *log, const char *directory, void (*warn)(void *user,
         return code;
     log->flushed_number = end.last_number;
     log->next_number = end.last_number + 1;
-    return end.appendable ? open_newest(log, &end, warn, user, err) : begin_file(log, err);
+    if (end.has_head)
+        code = leave_newest(log, &end, warn, user, err);
+    return code == ERR_OK ? begin_file(log, err) : code;
 }
 
 int order_log_open(const LogDisk *disk, const char *directory, const RunId *run_id,

@@ -1,6 +1,6 @@
 /* The order log: in which order segments were ingested and updates done, so that a run can be done
- * again bit for bit. File order.plog beside the replay log, appended over all starts; after a
- * failed write or sync it goes on in order-1.plog, and so on. One owner at a time (the trainer).
+ * again bit for bit. File order.plog beside the replay log; each later start, and what comes after
+ * a failed write or sync, goes on in order-1.plog, and so on. One owner at a time (the trainer).
  *
  * What always holds: records have numbers without holes over all files, and are given to a reader
  * once, in this order. Nothing counts as recorded before order_log_flush() returned ERR_OK, nor as
@@ -47,8 +47,9 @@ typedef struct OrderEvent {
 
 typedef struct OrderLog OrderLog;
 
-/* Opens for appending, or makes the first file. A torn tail is cut, with one line through `warn`
- * (may be NULL). ERR_SPEC (another run), ERR_VERSION, ERR_IO, ERR_FULL, ERR_NOMEM. */
+/* Begins a new file behind what is there. A torn tail of the newest is cut, with one line through
+ * `warn` (may be NULL), and the newest is synced. ERR_SPEC (another run), ERR_VERSION, ERR_IO,
+ * ERR_FULL, ERR_NOMEM. */
 int order_log_open(const LogDisk *disk, const char *directory, const RunId *run_id,
                    void (*warn)(void *user, const char *line), void *user, OrderLog **out,
                    Err *err);

@@ -156,11 +156,50 @@ static void test_records_of_all_starts_come_back_in_order(void **state)
         assert_int_equal(order_log_flushed_number(log_), num_put);
         open_log();
     }
-    assert_int_equal(memory_disk_num_files(memory), 1);
-    assert_string_equal(memory_disk_path(memory, 0), DIRECTORY "/order.plog");
+    assert_int_equal(memory_disk_num_files(memory), 6); /* one of each start */
+    assert_string_equal(memory_disk_path(memory, 5), DIRECTORY "/order.plog");
     Seen seen = read_all();
     assert_int_equal(seen.records, 1000);
     assert_int_equal(seen.damage + seen.torn + num_warnings, 0);
+}
+
+/* A process that dies after a failed sync leaves a file of which nobody knows what is on disk. */
+static void test_what_a_dead_process_gave_up_is_not_written_again(void **state)
+{
+    (void)state;
+    size_t before, after;
+    append_all(10);
+    memory_disk_fault(memory, &(MemoryDiskFault){MEMORY_DISK_SYNC, 1, 1, EIO, false});
+    assert_int_equal(order_log_sync(log_, NULL), ERR_IO);
+    memory_disk_file(memory, DIRECTORY "/order.plog", &before);
+    open_log();
+    append_all(10);
+    assert_int_equal(order_log_sync(log_, NULL), ERR_OK);
+    memory_disk_file(memory, DIRECTORY "/order.plog", &after);
+    assert_int_equal(after, before);
+    assert_int_equal(memory_disk_num_files(memory), 2);
+    assert_int_equal(read_all().records, 20);
+}
+
+/* A start counts on what it has read: that must survive the next power loss. */
+static void test_what_a_start_has_read_survives_a_power_loss(void **state)
+{
+    (void)state;
+    append_all(10);
+    open_log();
+    append_all(3);
+    assert_int_equal(order_log_sync(log_, NULL), ERR_OK);
+    memory_disk_power_loss(memory, NULL);
+    assert_int_equal(read_all().records, 13);
+}
+
+static void remove_later_files(void)
+{
+    char path[256];
+    for (int i = 1; i < 4; i++) {
+        snprintf(path, sizeof path, DIRECTORY "/order-%d.plog", i);
+        (void)disk->remove(disk->context, path);
+    }
 }
 
 static void test_a_torn_tail_is_cut_and_gone_on_from(void **state)
@@ -187,6 +226,7 @@ static void test_a_torn_tail_is_cut_and_gone_on_from(void **state)
         assert_int_equal(seen.torn + seen.damage, 0);
         /* What was overwritten must be made again as it was. */
         rng = rng_stream(1, RNG_TEST, cut, 0, 0);
+        remove_later_files();
         memory_disk_put(memory, DIRECTORY "/order.plog", copy, num_bytes);
         num_put = 0;
         OrderReader *reader;
@@ -273,7 +313,7 @@ static void test_what_the_next_file_begins_again_is_passed_over(void **state)
     append_all(1);
     memory_disk_put(memory, DIRECTORY "/order.plog", longer, num_bytes);
     free(longer);
-    assert_int_equal(memory_disk_num_files(memory), 2);
+    assert_int_equal(memory_disk_num_files(memory), 3);
     assert_int_equal(read_all().records, 11);
 }
 
@@ -337,6 +377,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_records_of_all_starts_come_back_in_order),
+        TEST(test_what_a_dead_process_gave_up_is_not_written_again),
+        TEST(test_what_a_start_has_read_survives_a_power_loss),
         TEST(test_a_torn_tail_is_cut_and_gone_on_from),
         TEST(test_flipped_bits_never_give_a_wrong_record),
         TEST(test_after_a_fault_at_any_call_nothing_is_lost),
