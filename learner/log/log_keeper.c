@@ -182,9 +182,8 @@ bool log_keeper_turn(LogKeeper *keeper, int64_t now_ms)
 static bool is_all_on_disk(LogKeeper *keeper)
 {
     Err err;
-    return keeper->status.unlogged == keeper->gap_began &&
-           log_writer_synced_position(keeper->writer) ==
-               log_writer_flushed_position(keeper->writer) &&
+    uint64_t went_on = log_writer_next_position(keeper->writer) - 1 - keeper->buffered;
+    return log_writer_synced_position(keeper->writer) == went_on &&
            order_log_flush(keeper->order, &err) == ERR_OK &&
            order_log_sync(keeper->order, &err) == ERR_OK;
 }

@@ -108,6 +108,37 @@ static void test_the_order_log_fails_alone(void **state)
     assert_int_equal(seen.num_segments, 5);
 }
 
+/* The order log fails, segments are skipped; it recovers, but the file that names them cannot be
+ * begun: what is synced is not all that went on. */
+static void test_what_no_file_names_is_not_on_disk(void **state)
+{
+    (void)state;
+    Err err;
+    start(LOG_ON_ERROR_CONTINUE);
+    put(2);
+    log_keeper_turn(&keeper, now_ms);
+    MemoryDiskFault fault = {.calls = MEMORY_DISK_SYNC, .first = 2, .count = 1, .error = EIO};
+    watched_disk_fault(&disk, &fault);
+    assert_int_equal(log_keeper_sync(&keeper, now_ms, &err), ERR_IO);
+    put(3);
+    log_keeper_turn(&keeper, now_ms);
+    assert_int_equal(take(), 5);
+    /* The first file that is opened is the order log's new one. */
+    fault =
+        (MemoryDiskFault){.calls = MEMORY_DISK_OPEN, .first = 2, .count = UINT64_MAX, .error = EIO};
+    watched_disk_fault(&disk, &fault);
+    now_ms = log_keeper_due_ms(&keeper, now_ms);
+    log_keeper_turn(&keeper, now_ms);
+    assert_int_not_equal(log_keeper_sync(&keeper, now_ms, &err), ERR_OK);
+    watched_disk_fault(&disk, NULL);
+    now_ms = log_keeper_due_ms(&keeper, now_ms);
+    log_keeper_turn(&keeper, now_ms);
+    assert_int_equal(log_keeper_sync(&keeper, now_ms, &err), ERR_OK);
+    log_keeper_close(&keeper, now_ms);
+    read_log();
+    assert_int_equal(seen.num_gaps, 1);
+}
+
 /* --- Anything
  * ------------------------------------------------------------------------------------- */
 
@@ -160,6 +191,7 @@ int main(void)
         TEST(test_order_records_are_written_with_the_segments),
         TEST(test_order_records_wait_for_room),
         TEST(test_the_order_log_fails_alone),
+        TEST(test_what_no_file_names_is_not_on_disk),
         TEST(test_nothing_goes_on_that_is_neither_logged_nor_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
