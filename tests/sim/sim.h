@@ -117,7 +117,7 @@ typedef struct SimPlace {
     bool synced;        /* survives a power loss */
     bool suspect;       /* was in a file that failed */
     bool skipped;       /* went on without the log */
-    bool unnamed;       /* the log does not even know that: a checkpoint does */
+    bool named;         /* as a gap, in a file */
     bool lost;          /* the log has it no more, and counted it */
     bool there;         /* scratch of a recovery: it was read back */
     bool ingested;
@@ -148,6 +148,7 @@ typedef struct SimLog {
     uint64_t marked;    /* of the ring's segments, those known to be logged or skipped */
     uint64_t unlogged;  /* the keeper's, at that time */
     uint64_t synced;    /* positions known to be synced */
+    uint64_t named;     /* positions known to be in a file, or named as a gap */
     int64_t stalled_ms; /* it does nothing before */
 } SimLog;
 
@@ -386,7 +387,7 @@ void truth_accepted(Sim *sim, const Segment *segment, const SegmentOrigin *origi
 void truth_given_up(Sim *sim, int session, uint64_t oldest_unacked, uint64_t steps);
 void truth_logged(Sim *sim, uint64_t position, bool skipped);
 void truth_ingested(Sim *sim, uint64_t position, const Segment *segment);
-void truth_session_restored(Sim *sim, const SessionRecord *record, uint64_t log_end);
+void truth_session_restored(Sim *sim, const SessionRecord *record);
 /* The learner begins again behind `position`: what came later never was. */
 void truth_go_back(Sim *sim, uint64_t position);
 void truth_acknowledged(Sim *sim, uint32_t link, uint64_t acked, const Ack *ack);

@@ -94,7 +94,8 @@ int sim_log_open(Sim *sim)
                     .past = opened.past,
                     .recovered = opened.recovered,
                     .base = base,
-                    .synced = base};
+                    .synced = base,
+                    .named = base};
     segment_ring_add_log_stage(ring);
     log_keeper_init(&log->keeper, opened.writer, opened.order, ring, sim->on_error, sim->fsync_ms,
                     sim->now_ms);
@@ -118,6 +119,9 @@ static void note_synced(Sim *sim)
         for (uint64_t i = first; i <= last; i++)
             sim->places[i].suspect = true;
     }
+    for (uint64_t i = log->named + 1; i <= log->keeper.status.position; i++)
+        sim->places[i].named = true;
+    log->named = log->keeper.status.position;
     uint64_t synced = log->keeper.status.synced_position;
     sim_check(sim, synced <= log->base + log->marked, "position %llu is synced, %llu is logged",
               (Ull)synced, (Ull)(log->base + log->marked));
@@ -174,6 +178,7 @@ void sim_log_prune(Sim *sim, uint64_t row_needed)
     size_t num_removed = 0;
     uint64_t bytes_removed = 0;
     Err err;
+    (void)sim_log_sync(sim); /* the newest session table comes to disk first */
     int code = log_files_prune(memory_disk_table(sim->disk), SIM_DIRECTORY, row_needed,
                                &num_removed, &bytes_removed, &err);
     if (num_removed > 0)

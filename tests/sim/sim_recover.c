@@ -108,11 +108,9 @@ static void check_counts(Sim *sim, const LogRecovered *recovered)
 }
 
 /* What the log has it keeps; all else up to `base` is lost for good. */
-static void take_places(Sim *sim, uint64_t log_end, uint64_t base)
+static void take_places(Sim *sim, uint64_t base)
 {
     uint64_t row = row_needed(sim);
-    for (uint64_t i = log_end + 1; i <= base; i++)
-        sim->places[i].unnamed = true;
     for (uint64_t i = 1; i <= base; i++) {
         SimPlace *place = &sim->places[i];
         if (row > 0 && place->row_end <= row) {
@@ -129,11 +127,13 @@ static void take_places(Sim *sim, uint64_t log_end, uint64_t base)
     }
 }
 
-/* Where there is room for all sessions, none is forgotten. */
+/* Where there is room for all sessions, none is forgotten; unless older files were removed and the
+ * power took the newest one, which a disk that failed had not synced. */
 static void check_sessions(Sim *sim, const LogRecovered *recovered)
 {
     bool room = sim->fleet_config.sessions_max >= SIM_SESSIONS_MAX &&
-                sim->fleet_config.session_retention_ms >= SIM_LONGEST_MS;
+                sim->fleet_config.session_retention_ms >= SIM_LONGEST_MS &&
+                (sim->power_losses == 0 || sim->pruned_row == 0);
     for (uint64_t i = 1; i <= sim->num_places && room; i++) {
         const SimPlace *place = &sim->places[i];
         const SimSession *truth = &sim->sessions[place->session];
@@ -148,11 +148,10 @@ void recover_truth(Sim *sim, const LogRecovered *recovered, uint64_t base)
 {
     check_promises(sim, recovered);
     check_counts(sim, recovered);
-    take_places(sim, recovered->state.next_position - 1, base);
+    take_places(sim, base);
     truth_go_back(sim, base);
     for (size_t i = 0; i < recovered->state.num_sessions; i++)
-        truth_session_restored(sim, &recovered->state.sessions[i],
-                               recovered->state.next_position - 1);
+        truth_session_restored(sim, &recovered->state.sessions[i]);
     check_sessions(sim, recovered);
     sim->power_was_lost = false;
 }

@@ -173,6 +173,8 @@ void trainer_save(Sim *sim)
                                                                .updates = trainer->updates,
                                                                .synced = synced,
                                                                .pacer = trainer->pacer};
+    sim_say(sim, "learner: a checkpoint at position %llu and update %llu, the logs are %s",
+            (Ull)trainer->position, (Ull)trainer->updates, synced ? "synced" : "not synced");
     const SimCheckpoint *oldest = &sim->checkpoints[0];
     if (learner->log.open && oldest->row > sim->replay_rows)
         sim_log_prune(sim, oldest->row - sim->replay_rows);

@@ -215,9 +215,9 @@ void truth_go_back(Sim *sim, uint64_t position)
     }
 }
 
-/* The watermark that the log gives back: neither behind what is in it or named in it, up to
- * `log_end`, nor before it. */
-void truth_session_restored(Sim *sim, const SessionRecord *record, uint64_t log_end)
+/* The watermark that the log gives back: neither behind what is in it or named in it, nor before.
+ */
+void truth_session_restored(Sim *sim, const SessionRecord *record)
 {
     int session;
     memcpy(&session, record->id.id, sizeof session);
@@ -232,7 +232,7 @@ void truth_session_restored(Sim *sim, const SessionRecord *record, uint64_t log_
         if (place->logged && !place->lost)
             least = place->sequence;
         /* A power loss may take the table and leave the gap that it speaks for. */
-        if (place->skipped && !place->unnamed && i <= log_end && sim->power_losses == 0)
+        if (place->named && sim->power_losses == 0)
             least = place->sequence;
     }
     sim_check(sim, record->sequence >= least && record->sequence <= most,
