@@ -295,8 +295,10 @@ static void change_segment(int k)
         assert_int_equal(item.kind, FRAME_ITEM_FRAME);
         k -= item.frame.kind == LOG_KIND_SEGMENT;
     } while (k > 0);
-    /* The rewards are the last column, padded to eight bytes. */
-    bytes[item.offset + item.num_bytes - 9] ^= 0x20;
+    /* The rewards are the last column, padded to eight bytes. Some of them, so that a batch is sure
+     * to have one. */
+    for (size_t i = 0; i < 4; i++)
+        bytes[item.offset + item.num_bytes - 9 - i * sizeof(float)] ^= 0x20;
     frame_seal(bytes + item.offset, frame_seed(salt, item.offset));
     frame_input_free(&input);
     scratch_write(path, bytes, num_bytes);
