@@ -253,8 +253,8 @@ void truth_session_restored(Sim *sim, const SessionRecord *record)
 /* --- Acknowledgements --------------------------------------------------------------------------
  */
 
-/* Whether a segment that is acknowledged for the first time went on without the log. What this start
- * has left out needs none. */
+/* Whether a segment that is acknowledged for the first time went on without the log. What this
+ * start has left out needs none. */
 static bool any_skipped(const Sim *sim, const SimSession *truth, uint64_t first, uint64_t last)
 {
     for (uint64_t i = first; i <= last && i <= truth->accepted; i++) {
