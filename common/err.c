@@ -50,6 +50,10 @@ const char *err_name(int code)
         return "network";
     case ERR_STOPPED:
         return "stopped";
+    case ERR_LOST:
+        return "lost";
+    case ERR_AGAIN:
+        return "not ready";
     default:
         return "unknown";
     }

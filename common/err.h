@@ -23,6 +23,8 @@ enum {
     ERR_DIVERGED = -13, /* numbers that are not finite */
     ERR_NET = -14,      /* a socket operation failed */
     ERR_STOPPED = -15,  /* a stop was requested */
+    ERR_LOST = -16,     /* what was asked for was lost with the process that did it */
+    ERR_AGAIN = -17,    /* not ready yet: ask again */
 };
 
 /* A one-line message for a person: what is wrong and what to do. */

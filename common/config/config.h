@@ -37,6 +37,7 @@ typedef enum ConfigProgram {
     CONFIG_OPERATE = 64, /* set, drain */
     CONFIG_RERUN = 128,
     CONFIG_INSPECT = 256,
+    CONFIG_ENVS = 512,
 } ConfigProgram;
 
 typedef enum Noise { NOISE_GAUSSIAN = 0, NOISE_OU = 1 } Noise;

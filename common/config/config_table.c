@@ -54,6 +54,7 @@ static const struct {
     {CONFIG_OPERATE, "polyak set, polyak drain"},
     {CONFIG_RERUN, "polyak rerun"},
     {CONFIG_INSPECT, "polyak inspect"},
+    {CONFIG_ENVS, "polyak envs"},
 };
 
 enum {
