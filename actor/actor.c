@@ -268,7 +268,8 @@ static int open_actor(Actor *actor, void *zmq_context, const Config *config, Err
 {
     actor->num_envs = (int)config->envs_per_actor;
     actor->outbox = (Outbox){.next_sequence = 1};
-    int code = env_kind_open(config->env, config->env_options, &actor->kind, err);
+    EnvSetup setup = env_setup(config, actor->num_envs);
+    int code = env_kind_open(&setup, &actor->kind, err);
     if (code != 0)
         return code;
     actor->spec = env_kind_spec(actor->kind);

@@ -112,7 +112,8 @@ static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err
 
 static int open_evaluator(Evaluator *evaluator, void *zmq_context, const Config *config, Err *err)
 {
-    int code = env_kind_open(config->env, config->env_options, &evaluator->kind, err);
+    EnvSetup setup = env_setup(config, 1);
+    int code = env_kind_open(&setup, &evaluator->kind, err);
     if (code == 0)
         code = env_new(evaluator->kind, &evaluator->env, err);
     if (code != 0)

@@ -44,7 +44,10 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     /* A learner that was not told --env knows the name that its actors brought. */
     if (env[0] == '\0')
         env = run->spec.name;
-    code = env_kind_open(env, options, kind, err);
+    EnvSetup setup = env_setup(&stored, 1);
+    setup.name = env;
+    setup.options = options;
+    code = env_kind_open(&setup, kind, err);
     if (code == ERR_USAGE && env == run->spec.name)
         return err_set(err, ERR_USAGE,
                        "the policy was trained in %s, which is not built in: name its plugin by "

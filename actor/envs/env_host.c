@@ -1,33 +1,39 @@
 #include "actor/envs/env_host.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "actor/envs/env.h"
-#include "actor/envs/env_load.h"
+#include "actor/envs/env_kind.h"
 #include "common/check.h"
-#include "common/text.h"
-
-_Static_assert(SPEC_NAME_MAX + 1 == POLYAK_ENV_NAME_BYTES, "a plugin's name fits into a Spec");
-_Static_assert((int)SPEC_OBS_DIM_MAX == POLYAK_ENV_OBS_DIM_MAX, "obs_dim has one limit");
-_Static_assert((int)SPEC_ACT_DIM_MAX == POLYAK_ENV_ACT_DIM_MAX, "act_dim has one limit");
+#include "common/clock.h"
 
 struct EnvKind {
-    EnvLibrary library;
-    char *options;
+    const EnvBackend *backend;
+    void *backend_kind;
     Spec spec;
     int num_envs; /* instances that live */
 };
 
+/* What was begun and is not finished. */
+typedef enum InFlight {
+    NOTHING,
+    STEP,
+    RESET,
+    UNWANTED, /* whatever it is: its result is thrown away, and the reset to env->seed begins */
+} InFlight;
+
 struct Env {
     EnvKind *kind;
-    PolyakEnv *plugin_env;
+    const EnvBackend *backend;
+    void *instance;
     size_t state_bytes; /* of the environment's own part; 0: it cannot save its state */
+    uint64_t seed;      /* of a reset that is to begin */
     int steps;          /* taken in this episode */
-    bool running;       /* the episode goes on: env_step may be called */
-    float action[];     /* (act_dim) in the environment's units */
+    InFlight in_flight;
+    bool running; /* the episode goes on: a step may begin */
+    EnvFault fault;
+    float action[]; /* (act_dim) in the environment's units */
 };
 
 /* The host's part of a saved state. */
@@ -37,96 +43,20 @@ typedef struct HostState {
 } HostState;
 _Static_assert(sizeof(HostState) == ENV_STATE_HOST_BYTES, "as env_host.h says");
 
-/* What a plugin wrote into an `error`, made one line that ends. */
-static const char *words_of(char *error)
+int env_kind_make(const EnvBackend *backend, void *backend_kind, const Spec *spec,
+                  EnvKind **kind_pointer, Err *err)
 {
-    error[POLYAK_ENV_ERROR_BYTES - 1] = '\0';
-    char line[POLYAK_ENV_ERROR_BYTES];
-    text_excerpt(error, line, sizeof line);
-    memcpy(error, line, strlen(line) + 1);
-    return error[0] ? error : "it gives no reason";
-}
-
-/* The error of a function that did not return OK. */
-static int failure(const EnvKind *kind, const char *what, int code, char *error, Err *err)
-{
-    const char *name = kind->spec.name;
-    if (code == POLYAK_ENV_DIVERGED)
-        return err_set(err, ERR_DIVERGED, "%s: the physics diverged in %s: %s", name, what,
-                       words_of(error));
-    if (code == POLYAK_ENV_FAILED)
-        return err_set(err, ERR_ENV, "%s: %s failed: %s", name, what, words_of(error));
-    return err_set(err, ERR_ENV, "%s: %s failed with the unknown code %d: %s", name, what, code,
-                   words_of(error));
-}
-
-/* ERR_DIVERGED unless all of obs (obs_dim) is finite. */
-static int obs_check(const Env *env, const float *obs, Err *err)
-{
-    const Spec *spec = &env->kind->spec;
-    for (int i = 0; i < spec->obs_dim; i++) {
-        if (!isfinite(obs[i]))
-            return err_set(err, ERR_DIVERGED, "%s: observation %d is %g after %d steps", spec->name,
-                           i, (double)obs[i], env->steps);
-    }
-    return ERR_OK;
-}
-
-/* Makes an instance and reads its spec. */
-static int instance_new(const EnvKind *kind, const char *name, PolyakEnv **env, Spec *spec,
-                        Err *err)
-{
-    const PolyakEnvApi *api = &kind->library.api;
-    char error[POLYAK_ENV_ERROR_BYTES] = "";
-    PolyakEnv *made = NULL;
-    int code = api->create(kind->options, &made, error);
-    if (code == POLYAK_ENV_BAD_OPTIONS)
-        return err_set(err, ERR_USAGE, "%.150s: bad options: %s", name, words_of(error));
-    if (code != POLYAK_ENV_OK || !made)
-        return err_set(err, ERR_ENV, "%.150s cannot be created: %s", name, words_of(error));
-
-    PolyakEnvSpec given = {0};
-    error[0] = '\0';
-    code = api->spec(made, &given, error);
-    if (code != POLYAK_ENV_OK) {
-        api->destroy(made);
-        return err_set(err, ERR_ENV, "%.150s has no spec: %s", name, words_of(error));
-    }
-    *spec =
-        (Spec){.obs_dim = given.obs_dim, .act_dim = given.act_dim, .step_limit = given.step_limit};
-    memcpy(spec->name, given.name, sizeof spec->name);
-    memcpy(spec->action_low, given.action_low, sizeof spec->action_low);
-    memcpy(spec->action_high, given.action_high, sizeof spec->action_high);
     int rc = spec_check(spec, err);
-    if (rc != ERR_OK) {
-        api->destroy(made);
-        return rc;
+    EnvKind *kind = rc == ERR_OK ? calloc(1, sizeof *kind) : NULL;
+    if (!kind) {
+        backend->close(backend_kind);
+        return rc != ERR_OK ? rc : err_set(err, ERR_NOMEM, "no memory for %s", spec->name);
     }
-    *env = made;
+    kind->backend = backend;
+    kind->backend_kind = backend_kind;
+    kind->spec = *spec;
+    *kind_pointer = kind;
     return ERR_OK;
-}
-
-int env_kind_open(const char *name, const char *options, EnvKind **kind, Err *err)
-{
-    EnvKind *made = calloc(1, sizeof *made);
-    if (!made)
-        return err_set(err, ERR_NOMEM, "no memory for environment %.100s", name);
-    int rc = env_library_open(name, &made->library, err);
-    if (rc == ERR_OK) {
-        made->options = strdup(options ? options : "");
-        rc = made->options ? ERR_OK : err_set(err, ERR_NOMEM, "no memory for environment options");
-    }
-    if (rc == ERR_OK) {
-        PolyakEnv *probe = NULL;
-        rc = instance_new(made, name, &probe, &made->spec, err);
-        if (rc == ERR_OK)
-            made->library.api.destroy(probe);
-    }
-    if (rc != ERR_OK)
-        env_kind_close(&made);
-    else
-        *kind = made;
-    return rc;
 }
 
 void env_kind_close(EnvKind **kind)
@@ -134,8 +64,7 @@ void env_kind_close(EnvKind **kind)
     if (!*kind)
         return;
     CHECK((*kind)->num_envs == 0);
-    env_library_close(&(*kind)->library);
-    free((*kind)->options);
+    (*kind)->backend->close((*kind)->backend_kind);
     free(*kind);
     *kind = NULL;
 }
@@ -150,20 +79,15 @@ int env_new(EnvKind *kind, Env **env, Err *err)
     Env *made = calloc(1, sizeof *made + (size_t)kind->spec.act_dim * sizeof made->action[0]);
     if (!made)
         return err_set(err, ERR_NOMEM, "no memory for environment %s", kind->spec.name);
-    Spec spec;
-    int rc = instance_new(kind, kind->spec.name, &made->plugin_env, &spec, err);
-    if (rc == ERR_OK && !spec_equal(&spec, &kind->spec)) {
-        kind->library.api.destroy(made->plugin_env);
-        rc = err_set(err, ERR_ENV, "%s: two instances with equal options have different specs",
-                     kind->spec.name);
-    }
+    int rc = kind->backend->create(kind->backend_kind, &made->instance, err);
     if (rc != ERR_OK) {
         free(made);
         return rc;
     }
-    if (kind->library.api.state_bytes)
-        made->state_bytes = kind->library.api.state_bytes(made->plugin_env);
     made->kind = kind;
+    made->backend = kind->backend;
+    if (made->backend->state_bytes)
+        made->state_bytes = made->backend->state_bytes(made->instance);
     kind->num_envs++;
     *env = made;
     return ERR_OK;
@@ -173,23 +97,29 @@ void env_destroy(Env **env)
 {
     if (!*env)
         return;
-    (*env)->kind->library.api.destroy((*env)->plugin_env);
+    (*env)->backend->destroy((*env)->instance);
     (*env)->kind->num_envs--;
     free(*env);
     *env = NULL;
 }
 
-int env_reset(Env *env, uint64_t seed, float *obs, Err *err)
+/* ERR_DIVERGED, for numbers that are not finite. */
+static int not_finite(Env *env, const char *what, int index, float value, Err *err)
 {
-    char error[POLYAK_ENV_ERROR_BYTES] = "";
-    env->steps = 0;
-    env->running = false;
-    int code = env->kind->library.api.reset(env->plugin_env, seed, obs, error);
-    if (code != POLYAK_ENV_OK)
-        return failure(env->kind, "reset", code, error, err);
-    int rc = obs_check(env, obs, err);
-    env->running = rc == ERR_OK;
-    return rc;
+    env->fault = ENV_FAULT_NOT_FINITE;
+    return err_set(err, ERR_DIVERGED, "%s: %s %d is %g after %d steps", env->kind->spec.name, what,
+                   index, (double)value, env->steps);
+}
+
+/* ERR_DIVERGED unless all of obs (obs_dim) is finite. */
+static int obs_check(Env *env, const float *obs, Err *err)
+{
+    int obs_dim = env->kind->spec.obs_dim;
+    for (int i = 0; i < obs_dim; i++) {
+        if (!isfinite(obs[i]))
+            return not_finite(env, "observation", i, obs[i], err);
+    }
+    return ERR_OK;
 }
 
 /* env->action = mid + half * action, per dimension; rounding never leaves the bounds. */
@@ -198,8 +128,7 @@ static int map_action(Env *env, const float *action, Err *err)
     const Spec *spec = &env->kind->spec;
     for (int i = 0; i < spec->act_dim; i++) {
         if (!isfinite(action[i]))
-            return err_set(err, ERR_DIVERGED, "%s: action %d is %g after %d steps", spec->name, i,
-                           (double)action[i], env->steps);
+            return not_finite(env, "action", i, action[i], err);
         double low = (double)spec->action_low[i];
         double high = (double)spec->action_high[i];
         double mapped = 0.5 * (low + high) + 0.5 * (high - low) * (double)action[i];
@@ -208,35 +137,121 @@ static int map_action(Env *env, const float *action, Err *err)
     return ERR_OK;
 }
 
-int env_step(Env *env, const float *action, float *obs, EnvOutcome *outcome, Err *err)
+/* What a backend's begin said. Where a worker is gone by then, it has died: only finish knows more.
+ */
+static int begun(Env *env, InFlight what, int rc)
 {
-    CHECK(env->running);
-    const Spec *spec = &env->kind->spec;
+    env->in_flight = rc == ERR_OK ? what : NOTHING;
+    env->fault = ENV_FAULT_DIED;
+    return rc;
+}
+
+int env_reset_begin(Env *env, uint64_t seed, Err *err)
+{
+    env->running = false;
+    if (env->in_flight != NOTHING) {
+        env->seed = seed;
+        env->in_flight = UNWANTED;
+        return ERR_OK;
+    }
+    env->steps = 0;
+    return begun(env, RESET, env->backend->reset_begin(env->instance, seed, err));
+}
+
+int env_step_begin(Env *env, const float *action, Err *err)
+{
+    CHECK(env->running && env->in_flight == NOTHING);
     env->running = false; /* until the step has turned out well */
     int rc = map_action(env, action, err);
     if (rc != ERR_OK)
         return rc;
+    return begun(env, STEP, env->backend->step_begin(env->instance, env->action, err));
+}
 
-    char error[POLYAK_ENV_ERROR_BYTES] = "";
+bool env_in_flight(const Env *env)
+{
+    return env->in_flight != NOTHING;
+}
+
+/* Waits for what nobody wants any more, and begins the reset that comes instead. Takes the time off
+ * *timeout_ms. */
+static int finish_unwanted(Env *env, int *timeout_ms, float *obs, Err *err)
+{
     PolyakEnvResult result = {0};
-    int code = env->kind->library.api.step(env->plugin_env, env->action, obs, &result, error);
-    if (code != POLYAK_ENV_OK)
-        return failure(env->kind, "step", code, error, err);
+    int64_t began_ms = clock_ms();
+    int rc = env->backend->finish(env->instance, *timeout_ms, obs, &result, &env->fault, err);
+    if (rc == ERR_AGAIN)
+        return rc;
+    env->in_flight = NOTHING;
+    if (rc != ERR_OK && rc != ERR_DIVERGED && rc != ERR_LOST)
+        return rc;
+    int64_t took_ms = clock_ms() - began_ms;
+    if (*timeout_ms >= 0)
+        *timeout_ms = took_ms < *timeout_ms ? *timeout_ms - (int)took_ms : 0;
+    return env_reset_begin(env, env->seed, err);
+}
+
+/* A step that the backend has finished. */
+static int finish_step(Env *env, const float *obs, const PolyakEnvResult *result,
+                       EnvOutcome *outcome, Err *err)
+{
+    const Spec *spec = &env->kind->spec;
     env->steps++;
-    rc = obs_check(env, obs, err);
+    int rc = obs_check(env, obs, err);
     if (rc != ERR_OK)
         return rc;
-    if (!isfinite(result.reward))
+    if (!isfinite(result->reward)) {
+        env->fault = ENV_FAULT_NOT_FINITE;
         return err_set(err, ERR_DIVERGED, "%s: the reward is %g after %d steps", spec->name,
-                       (double)result.reward, env->steps);
-
+                       (double)result->reward, env->steps);
+    }
     bool at_limit = spec->step_limit > 0 && env->steps >= spec->step_limit;
-    outcome->reward = result.reward;
-    outcome->end = result.terminated              ? SEGMENT_TERMINATED
-                   : result.truncated || at_limit ? SEGMENT_TRUNCATED
-                                                  : SEGMENT_CONTINUES;
+    outcome->reward = result->reward;
+    outcome->end = result->terminated              ? SEGMENT_TERMINATED
+                   : result->truncated || at_limit ? SEGMENT_TRUNCATED
+                                                   : SEGMENT_CONTINUES;
     env->running = outcome->end == SEGMENT_CONTINUES;
     return ERR_OK;
+}
+
+int env_finish(Env *env, int timeout_ms, float *obs, EnvOutcome *outcome, Err *err)
+{
+    CHECK(env->in_flight != NOTHING);
+    if (env->in_flight == UNWANTED) {
+        int code = finish_unwanted(env, &timeout_ms, obs, err);
+        if (code != ERR_OK)
+            return code;
+    }
+    PolyakEnvResult result = {0};
+    int rc = env->backend->finish(env->instance, timeout_ms, obs, &result, &env->fault, err);
+    if (rc == ERR_AGAIN)
+        return rc;
+    bool is_step = env->in_flight == STEP;
+    env->in_flight = NOTHING;
+    if (rc != ERR_OK)
+        return rc;
+    if (is_step)
+        return finish_step(env, obs, &result, outcome, err);
+    rc = obs_check(env, obs, err);
+    env->running = rc == ERR_OK;
+    return rc;
+}
+
+EnvFault env_fault(const Env *env)
+{
+    return env->fault;
+}
+
+int env_reset(Env *env, uint64_t seed, float *obs, Err *err)
+{
+    int rc = env_reset_begin(env, seed, err);
+    return rc == ERR_OK ? env_finish(env, -1, obs, NULL, err) : rc;
+}
+
+int env_step(Env *env, const float *action, float *obs, EnvOutcome *outcome, Err *err)
+{
+    int rc = env_step_begin(env, action, err);
+    return rc == ERR_OK ? env_finish(env, -1, obs, outcome, err) : rc;
 }
 
 size_t env_state_bytes(const Env *env)
@@ -246,18 +261,17 @@ size_t env_state_bytes(const Env *env)
 
 int env_state_get(const Env *env, void *state, Err *err)
 {
+    CHECK(env->in_flight == NOTHING);
     if (env->state_bytes == 0)
         return err_set(err, ERR_MISSING, "%s cannot save its state", env->kind->spec.name);
-    char error[POLYAK_ENV_ERROR_BYTES] = "";
     HostState host = {env->steps, env->running};
     memcpy(state, &host, sizeof host);
-    int code = env->kind->library.api.state_get(env->plugin_env,
-                                                (char *)state + ENV_STATE_HOST_BYTES, error);
-    return code == POLYAK_ENV_OK ? ERR_OK : failure(env->kind, "state_get", code, error, err);
+    return env->backend->state_get(env->instance, (char *)state + ENV_STATE_HOST_BYTES, err);
 }
 
 int env_state_set(Env *env, const void *state, float *obs, Err *err)
 {
+    CHECK(env->in_flight == NOTHING);
     const Spec *spec = &env->kind->spec;
     if (env->state_bytes == 0)
         return err_set(err, ERR_MISSING, "%s cannot save its state", spec->name);
@@ -268,27 +282,26 @@ int env_state_set(Env *env, const void *state, float *obs, Err *err)
         return err_set(err, ERR_FORMAT, "%s: not a saved state: %d steps, running %d", spec->name,
                        host.steps, host.running);
 
-    char error[POLYAK_ENV_ERROR_BYTES] = "";
     env->running = false;
-    int code = env->kind->library.api.state_set(
-        env->plugin_env, (const char *)state + ENV_STATE_HOST_BYTES, obs, error);
-    if (code != POLYAK_ENV_OK)
-        return failure(env->kind, "state_set", code, error, err);
+    env->fault = ENV_FAULT_DIVERGED;
+    int rc = env->backend->state_set(env->instance, (const char *)state + ENV_STATE_HOST_BYTES, obs,
+                                     err);
+    if (rc != ERR_OK)
+        return rc;
     env->steps = host.steps;
-    int rc = obs_check(env, obs, err);
+    rc = obs_check(env, obs, err);
     env->running = rc == ERR_OK && host.running;
     return rc;
 }
 
 int env_render(Env *env, uint8_t *rgb, int width, int height, Err *err)
 {
+    CHECK(env->in_flight == NOTHING);
     const char *name = env->kind->spec.name;
-    if (!env->kind->library.api.render)
+    if (!env->backend->render)
         return err_set(err, ERR_MISSING, "%s has no picture", name);
     if (width < 1 || width > ENV_RENDER_SIDE_MAX || height < 1 || height > ENV_RENDER_SIDE_MAX)
         return err_set(err, ERR_USAGE, "%s: a picture of %d x %d; each side is 1 to %d", name,
                        width, height, ENV_RENDER_SIDE_MAX);
-    char error[POLYAK_ENV_ERROR_BYTES] = "";
-    int code = env->kind->library.api.render(env->plugin_env, rgb, width, height, error);
-    return code == POLYAK_ENV_OK ? ERR_OK : failure(env->kind, "render", code, error, err);
+    return env->backend->render(env->instance, rgb, width, height, err);
 }

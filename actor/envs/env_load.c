@@ -3,69 +3,9 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "actor/envs/env_builtin.h"
-#include "actor/envs/env_host.h"
-#include "common/text.h"
-
-#define BUILTIN_NAME(name) #name,
-static const char *const builtin_names[] = {ENV_BUILTINS(BUILTIN_NAME) NULL};
-
-#define BUILTIN_API(name) &name##_api,
-static const PolyakEnvApi *const builtin_apis[] = {ENV_BUILTINS(BUILTIN_API)};
-
-enum { NUM_BUILTINS = sizeof builtin_apis / sizeof builtin_apis[0] };
-
-const char *const *env_builtin_names(void)
-{
-    return builtin_names;
-}
-
-/* The built-in that a person may have meant: few changes away, or beginning in the same way. */
-static const char *nearest_builtin(const char *name)
-{
-    const char *nearest = NULL;
-    int best = (int)strnlen(name, TEXT_DISTANCE_MAX) / 3 + 2;
-    size_t length = strlen(name);
-    for (int i = 0; i < NUM_BUILTINS; i++) {
-        if (length >= 4 && strncmp(name, builtin_names[i], length) == 0)
-            return builtin_names[i];
-        int distance = text_distance(name, builtin_names[i]);
-        if (distance < best) {
-            best = distance;
-            nearest = builtin_names[i];
-        }
-    }
-    return nearest;
-}
-
-static int unknown_name(const char *name, Err *err)
-{
-    char known[256] = "";
-    for (int i = 0; i < NUM_BUILTINS; i++) {
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "", builtin_names[i]);
-    }
-    const char *nearest = nearest_builtin(name);
-    if (nearest)
-        return err_set(err, ERR_USAGE,
-                       "unknown environment '%.100s'; did you mean '%s'? Known: %s, or the path of "
-                       "a plugin (./mine.so)",
-                       name, nearest, known);
-    return err_set(err, ERR_USAGE,
-                   "unknown environment '%.100s'; known: %s, or the path of a plugin (./mine.so)",
-                   name, known);
-}
-
-static bool is_path(const char *name)
-{
-    size_t length = strlen(name);
-    return strchr(name, '/') || (length > 3 && strcmp(name + length - 3, ".so") == 0);
-}
 
 /* Copies what this program knows of a plugin's table; a shorter one leaves the rest NULL. */
 static int take_table(const char *path, const PolyakEnvApi *table, PolyakEnvApi *api, Err *err)
@@ -104,8 +44,9 @@ static int take_table(const char *path, const PolyakEnvApi *table, PolyakEnvApi 
     return ERR_OK;
 }
 
-static int plugin_open(const char *path, EnvLibrary *library, Err *err)
+int env_library_load(const char *path, EnvLibrary *library, Err *err)
 {
+    *library = (EnvLibrary){0};
     if (access(path, F_OK) != 0)
         return err_set(err, ERR_USAGE, "plugin %.200s: there is no such file", path);
     if (access(path, R_OK) != 0)
@@ -135,20 +76,6 @@ static int plugin_open(const char *path, EnvLibrary *library, Err *err)
     }
     library->handle = handle;
     return ERR_OK;
-}
-
-int env_library_open(const char *name, EnvLibrary *library, Err *err)
-{
-    *library = (EnvLibrary){0};
-    if (is_path(name))
-        return plugin_open(name, library, err);
-    for (int i = 0; i < NUM_BUILTINS; i++) {
-        if (strcmp(name, builtin_names[i]) == 0) {
-            library->api = *builtin_apis[i];
-            return ERR_OK;
-        }
-    }
-    return unknown_name(name, err);
 }
 
 void env_library_close(EnvLibrary *library)

@@ -54,7 +54,8 @@ int bench_env(const Config *config, Err *err)
     if (config->env[0] == '\0')
         return err_set(err, ERR_USAGE, "--env is missing: the environment to measure");
     EnvKind *kind = NULL;
-    int code = env_kind_open(config->env, config->env_options, &kind, err);
+    EnvSetup setup = env_setup(config, 1);
+    int code = env_kind_open(&setup, &kind, err);
     if (code)
         return code;
     static Walk walk; /* too large for a stack */

@@ -104,7 +104,8 @@ static int take_environment(Config *config, Spec *spec, Err *err)
         return name_environments(err);
     bool stored = config->source[config_key_number(config_key_find("env"))] == CONFIG_STORED;
     EnvKind *kind = NULL;
-    int code = env_kind_open(config->env, config->env_options, &kind, err);
+    EnvSetup setup = env_setup(config, 1);
+    int code = env_kind_open(&setup, &kind, err);
     if (code == ERR_USAGE && stored && presets_allow(config->env) && !fs_exists(config->env))
         return err_set(err, ERR_USAGE,
                        "the run's plugin %.300s is not there: name its new place by --env",

@@ -47,7 +47,7 @@ static inline void fixture_start(Fixture *f, const char *env, const char *option
                         .segment_steps = segment_steps,
                         .segment_flush_ms = 100,
                         .explore = {.noise = NOISE_OU, .sigma = 0.3, .ou_theta = 0.15, .ou_dt = 1}};
-    if (env_kind_open(env, options, &f->kind, &f->err) != 0)
+    if (env_kind_open(&(EnvSetup){.name = env, .options = options}, &f->kind, &f->err) != 0)
         fail_msg("%s", f->err.text);
     f->spec = env_kind_spec(f->kind);
     assert_int_equal(

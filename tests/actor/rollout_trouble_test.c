@@ -148,7 +148,8 @@ static void test_an_environment_that_cannot_be_made_is_an_error(void **state)
     Outbox outbox;
     Rollout *rollout = NULL;
     Err err;
-    assert_int_equal(env_kind_open(BAD_ENV, "fault=unequal", &kind, &err), 0);
+    assert_int_equal(
+        env_kind_open(&(EnvSetup){.name = BAD_ENV, .options = "fault=unequal"}, &kind, &err), 0);
     assert_int_equal(outbox_new(&outbox, 4, 1, 2, 4), 0);
     assert_int_equal(rollout_new(kind, 2, &outbox, &rollout, &err), ERR_ENV);
     assert_null(rollout);

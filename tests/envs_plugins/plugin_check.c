@@ -85,7 +85,8 @@ int main(int argc, char **argv)
     EnvKind *kind = NULL;
     uint64_t hash[3] = {0};
     int steps = 0;
-    int rc = env_kind_open(argv[1], argc > 2 ? argv[2] : "", &kind, &err);
+    int rc = env_kind_open(&(EnvSetup){.name = argv[1], .options = argc > 2 ? argv[2] : ""}, &kind,
+                           &err);
     for (int i = 0; rc == ERR_OK && i < 3; i++)
         rc = run(kind, i == 2, &hash[i], &steps, &err);
     if (rc != ERR_OK) {

@@ -72,7 +72,8 @@ static void for_each_builtin(void (*check)(EnvKind *kind))
     for (const char *const *name = env_builtin_names(); *name; name++) {
         EnvKind *kind = NULL;
         Err err = {""};
-        assert_int_equal(env_kind_open(*name, "", &kind, &err), ERR_OK);
+        assert_int_equal(env_kind_open(&(EnvSetup){.name = *name, .options = ""}, &kind, &err),
+                         ERR_OK);
         check(kind);
         env_kind_close(&kind);
     }
@@ -217,7 +218,8 @@ static void test_episodes_start_where_the_originals_start(void **state)
         const Expected *e = &expected[i];
         EnvKind *kind = NULL;
         Err err = {""};
-        assert_int_equal(env_kind_open(e->name, "", &kind, &err), ERR_OK);
+        assert_int_equal(env_kind_open(&(EnvSetup){.name = e->name, .options = ""}, &kind, &err),
+                         ERR_OK);
         Env *env = make(kind);
         double sum = 0.0, squares = 0.0;
         for (uint64_t seed = 0; seed < NUM_SEEDS; seed++) {
@@ -243,7 +245,8 @@ static void test_the_cartpole_stays_on_its_rail_and_its_reward_in_0_to_1(void **
     (void)state;
     EnvKind *kind = NULL;
     Err err = {""};
-    assert_int_equal(env_kind_open("cartpole_swingup", "", &kind, &err), ERR_OK);
+    assert_int_equal(
+        env_kind_open(&(EnvSetup){.name = "cartpole_swingup", .options = ""}, &kind, &err), ERR_OK);
     Env *env = make(kind);
     Rng rng = actions();
     for (uint64_t episode = 0; episode < 20; episode++) {

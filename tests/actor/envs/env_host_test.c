@@ -33,7 +33,7 @@ typedef struct Fixture {
 static void start(Fixture *f, const char *name, const char *options)
 {
     *f = (Fixture){0};
-    if (env_kind_open(name, options, &f->kind, &f->err) != ERR_OK ||
+    if (env_kind_open(&(EnvSetup){.name = name, .options = options}, &f->kind, &f->err) != ERR_OK ||
         env_new(f->kind, &f->env, &f->err) != ERR_OK ||
         env_reset(f->env, 1, f->obs, &f->err) != ERR_OK)
         fail_msg("%s", f->err.text);

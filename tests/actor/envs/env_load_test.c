@@ -17,7 +17,8 @@ static void refused(const char *name, const char *options, int code, const char 
 {
     EnvKind *kind = NULL;
     Err err = {""};
-    assert_int_equal(env_kind_open(name, options, &kind, &err), code);
+    assert_int_equal(env_kind_open(&(EnvSetup){.name = name, .options = options}, &kind, &err),
+                     code);
     assert_null(kind);
     for (; *words; words++) {
         if (!strstr(err.text, *words))
@@ -39,7 +40,7 @@ static void test_every_builtin_opens_under_its_name(void **state)
     for (const char *const *name = env_builtin_names(); *name; name++, count++) {
         EnvKind *kind = NULL;
         Err err = {""};
-        if (env_kind_open(*name, "", &kind, &err) != ERR_OK)
+        if (env_kind_open(&(EnvSetup){.name = *name, .options = ""}, &kind, &err) != ERR_OK)
             fail_msg("%s", err.text);
         assert_string_equal(env_kind_spec(kind)->name, *name);
         env_kind_close(&kind);
@@ -68,7 +69,8 @@ static void test_a_name_like_no_other_is_given_no_nearest(void **state)
     endless[sizeof endless - 1] = '\0';
     const char *const names[] = {"", "x", "humanoid", endless};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        assert_int_equal(env_kind_open(names[i], "", &kind, &err), ERR_USAGE);
+        assert_int_equal(env_kind_open(&(EnvSetup){.name = names[i], .options = ""}, &kind, &err),
+                         ERR_USAGE);
         assert_null(strstr(err.text, "did you mean"));
         assert_non_null(strstr(err.text, "pendulum, mountain_car_continuous, cartpole_swingup"));
     }
@@ -86,7 +88,8 @@ static void test_no_options_are_like_empty_options(void **state)
     (void)state;
     EnvKind *kind = NULL;
     Err err = {""};
-    assert_int_equal(env_kind_open("pendulum", NULL, &kind, &err), ERR_OK);
+    assert_int_equal(env_kind_open(&(EnvSetup){.name = "pendulum", .options = NULL}, &kind, &err),
+                     ERR_OK);
     env_kind_close(&kind);
 }
 
@@ -149,7 +152,10 @@ static void test_an_instance_with_another_spec_is_refused(void **state)
     EnvKind *kind = NULL;
     Env *env = NULL;
     Err err = {""};
-    assert_int_equal(env_kind_open(PLUGIN("bad_spec"), "fault=unequal", &kind, &err), ERR_OK);
+    assert_int_equal(
+        env_kind_open(&(EnvSetup){.name = PLUGIN("bad_spec"), .options = "fault=unequal"}, &kind,
+                      &err),
+        ERR_OK);
     assert_int_equal(env_new(kind, &env, &err), ERR_ENV);
     assert_non_null(strstr(err.text, "different specs"));
     env_kind_close(&kind);
@@ -166,7 +172,10 @@ static void test_a_reset_that_goes_wrong_is_reported(void **state)
         Env *env = NULL;
         Err err = {""};
         float obs[1];
-        assert_int_equal(env_kind_open(PLUGIN("bad_spec"), faults[i], &kind, &err), ERR_OK);
+        assert_int_equal(
+            env_kind_open(&(EnvSetup){.name = PLUGIN("bad_spec"), .options = faults[i]}, &kind,
+                          &err),
+            ERR_OK);
         assert_int_equal(env_new(kind, &env, &err), ERR_OK);
         assert_int_equal(env_reset(env, 1, obs, &err), codes[i]);
         assert_non_null(strstr(err.text, words[i]));
@@ -183,7 +192,7 @@ static void test_a_plugin_in_the_current_directory_needs_no_slash(void **state)
     Err err = {""};
     assert_non_null(getcwd(before, sizeof before));
     assert_int_equal(chdir(POLYAK_PLUGIN_DIR), 0);
-    int rc = env_kind_open("nan_env.so", "after=3", &kind, &err);
+    int rc = env_kind_open(&(EnvSetup){.name = "nan_env.so", .options = "after=3"}, &kind, &err);
     assert_int_equal(chdir(before), 0);
     if (rc != ERR_OK)
         fail_msg("%s", err.text);
@@ -201,7 +210,7 @@ static void test_a_plugin_in_cxx_runs_and_repeats_from_a_saved_state(void **stat
     EnvOutcome outcome;
     char saved[128];
     float obs, first[20];
-    if (env_kind_open(PLUGIN("cxx_env"), "", &kind, &err) != ERR_OK)
+    if (env_kind_open(&(EnvSetup){.name = PLUGIN("cxx_env"), .options = ""}, &kind, &err) != ERR_OK)
         fail_msg("%s", err.text);
     assert_int_equal(env_new(kind, &env, &err), ERR_OK);
     assert_true(env_state_bytes(env) <= sizeof saved);

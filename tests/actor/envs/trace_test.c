@@ -128,7 +128,8 @@ static void replay_trace(const Trace *trace)
     EnvKind *kind = NULL;
     Replay replay = {0};
     Err err = {""};
-    assert_int_equal(env_kind_open(trace->name, "", &kind, &err), ERR_OK);
+    assert_int_equal(env_kind_open(&(EnvSetup){.name = trace->name, .options = ""}, &kind, &err),
+                     ERR_OK);
     assert_int_equal(env_new(kind, &replay.env, &err), ERR_OK);
     const Spec *spec = env_kind_spec(kind);
 
