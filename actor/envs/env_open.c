@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actor/envs/env_builtin.h"
+#include "actor/envs/builtin/env_builtin.h"
 #include "actor/envs/env_host.h"
 #include "actor/envs/env_kind.h"
 #include "actor/envs/env_plugin.h"

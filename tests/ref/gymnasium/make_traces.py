@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Records what the original environments do, for tests/actor/envs/trace_test.c.
+"""Records what the original environments do, for tests/actor/envs/builtin/trace_test.c.
 
     python3 -m venv venv && venv/bin/pip install -r requirements.txt
     venv/bin/python make_traces.py            # writes the traces next to this file

@@ -1,4 +1,4 @@
-#include "actor/envs/env_draw.h"
+#include "actor/envs/builtin/env_draw.h"
 
 #include <math.h>
 

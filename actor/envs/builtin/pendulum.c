@@ -9,8 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "actor/envs/env_builtin.h"
-#include "actor/envs/env_draw.h"
+#include "actor/envs/builtin/env_builtin.h"
+#include "actor/envs/builtin/env_draw.h"
 #include "actor/envs/env_random.h"
 
 struct PolyakEnv {    /* is its own state */

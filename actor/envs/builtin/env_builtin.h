@@ -1,7 +1,7 @@
 /* The built-in environments. Each is one file with one table, which env_host reaches in the same
  * way as a plugin's. To add one: write its file, and name it here. */
-#ifndef POLYAK_ACTOR_ENVS_ENV_BUILTIN_H
-#define POLYAK_ACTOR_ENVS_ENV_BUILTIN_H
+#ifndef POLYAK_ACTOR_ENVS_BUILTIN_ENV_BUILTIN_H
+#define POLYAK_ACTOR_ENVS_BUILTIN_ENV_BUILTIN_H
 
 #include <stdio.h>
 #include <stdlib.h>

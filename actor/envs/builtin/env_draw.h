@@ -1,6 +1,6 @@
 /* Pictures of the built-in environments: shapes on an RGB image, in the units of the world. */
-#ifndef POLYAK_ACTOR_ENVS_ENV_DRAW_H
-#define POLYAK_ACTOR_ENVS_ENV_DRAW_H
+#ifndef POLYAK_ACTOR_ENVS_BUILTIN_ENV_DRAW_H
+#define POLYAK_ACTOR_ENVS_BUILTIN_ENV_DRAW_H
 
 #include <stdint.h>
 
