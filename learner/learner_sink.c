@@ -35,9 +35,10 @@ static int adopt_spec(void *context, const Spec *spec, char text[WIRE_TEXT_MAX +
 {
     Learner *learner = context;
     Err err;
-    const Preset *preset = preset_find(learner->config->env);
-    if (preset && strcmp(preset->env, spec->name) != 0) {
-        snprintf(text, WIRE_TEXT_MAX + 1, "the run trains %s, not %s", preset->env, spec->name);
+    const Config *config = learner->config;
+    if (!preset_is_of(config->env, config->env_options[0] != '\0', spec->name)) {
+        snprintf(text, WIRE_TEXT_MAX + 1, "the run trains %.80s, not %.90s", config->env,
+                 spec->name);
         return REJECT_SPEC;
     }
     int code = learner_begin_run(learner, spec, &err);

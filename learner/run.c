@@ -24,7 +24,8 @@ int run_check_env(const Config *config, Err *err)
     if (config->env[0] == '\0' || preset_find(config->env) || presets_allow(config->env))
         return ERR_OK;
     return err_set(err, ERR_USAGE,
-                   "--env %.100s is no environment: it is one of %s, or the path of a plugin",
+                   "--env %.100s is no environment: it is one of %s, mujoco:TASK, gymnasium:ID, or "
+                   "the path of a plugin",
                    config->env, presets_names());
 }
 
@@ -122,7 +123,9 @@ int run_reserve_early(Run *run, Err *err)
     const Spec *restored = &run->dir->run.spec;
     if (run->dir->has_checkpoint)
         return run_reserve(run, restored->obs_dim, restored->act_dim, err);
-    return preset ? run_reserve(run, preset->obs_dim, preset->act_dim, err) : ERR_OK;
+    /* Options may change the shapes that a preset knows: then the first actor says them. */
+    bool known = preset && config->env_options[0] == '\0';
+    return known ? run_reserve(run, preset->obs_dim, preset->act_dim, err) : ERR_OK;
 }
 
 /* A checkpoint of the same shapes can still be of another environment. */

@@ -56,7 +56,8 @@ int config_apply_preset(Config *config, const char *env_name, Err *err)
     const Preset *preset = preset_find(env_name);
     if (!preset)
         return ERR_OK;
-    for (const PresetValue *value = preset->values; value->key; value++) {
+    const PresetValue *value;
+    for (int i = 0; (value = preset_value(preset, i)); i++) {
         int code = config_set(config, value->key, value->text, CONFIG_PRESET, err);
         if (code != ERR_OK)
             return code;

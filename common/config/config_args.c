@@ -277,12 +277,14 @@ static int print_help(const struct argp_option *options, const Args *args, const
     char *whole = NULL;
     snprintf(name, sizeof name, "%s", args->name);
     /* argp prints what is behind \v after the options. */
-    int length = learns ? asprintf(&whole,
-                                   "%s\vBuilt-in environments: %s. Each has a preset: values that "
-                                   "suit it and replace the defaults above, unless a flag or "
-                                   "--config gives others. docs/config.md lists them.",
-                                   doc, presets_names())
-                        : asprintf(&whole, "%s", doc);
+    int length = learns
+                     ? asprintf(&whole,
+                                "%s\vBuilt-in environments: %s. Each has a preset, as the MuJoCo "
+                                "tasks have: values that suit it and replace the defaults "
+                                "above, unless a flag or --config gives others. docs/config.md "
+                                "lists them.",
+                                doc, presets_names())
+                     : asprintf(&whole, "%s", doc);
     if (length < 0)
         return err_set(args->err, ERR_NOMEM, "no memory for the help");
     struct argp argp = {.options = options, .parser = parse_option, .doc = whole};

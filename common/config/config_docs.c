@@ -139,26 +139,60 @@ static void print_keys(FILE *out)
     }
 }
 
+static void print_values(FILE *out, const PresetValue *values)
+{
+    fputs("| key | value |\n|---|---|\n", out);
+    for (; values->key; values++)
+        fprintf(out, "| `%s` | `%s` |\n", values->key, values->text);
+}
+
+static void print_preset(FILE *out, const Preset *preset)
+{
+    fprintf(out, "\n### %s\n\n", preset->env);
+    if (preset->also)
+        fprintf(out, "Also for `%s`. ", preset->also);
+    fprintf(out, "obs_dim %d, act_dim %d.\n\n", preset->obs_dim, preset->act_dim);
+    print_values(out, preset->values);
+}
+
+/* The presets with the same base as `first`, in one table: most differ in their shapes only. */
+static void print_family(FILE *out, int first)
+{
+    const Preset *preset = preset_at(first);
+    const PresetValue *base = preset->base;
+    fputs("\n### MuJoCo tasks\n\n", out);
+    print_values(out, base);
+    fputs("\n| environment | also | obs_dim | act_dim | what differs |\n|---|---|---|---|---|\n",
+          out);
+    for (int i = first; (preset = preset_at(i)); i++) {
+        if (preset->base != base)
+            continue;
+        fprintf(out, "| `%s` | `%s` | %d | %d |", preset->env, preset->also, preset->obs_dim,
+                preset->act_dim);
+        for (const PresetValue *value = preset->values; value->key; value++)
+            fprintf(out, " `%s` `%s`%s", value->key, value->text, value[1].key ? "," : "");
+        fputs(" |\n", out);
+    }
+}
+
 static void print_presets(FILE *out)
 {
-    fputs("\n## Presets\n"
-          "\n"
-          "A preset is applied when the environment has exactly this name. Keys that it does not\n"
-          "name keep their defaults.\n",
-          out);
+    fputs(
+        "\n## Presets\n"
+        "\n"
+        "A preset is applied when the environment has exactly this name; a MuJoCo task or one of\n"
+        "Gymnasium also with changed options. Keys that it does not name keep their defaults.\n",
+        out);
     const Preset *preset;
+    int family = -1;
     for (int i = 0; (preset = preset_at(i)); i++) {
-        fprintf(out,
-                "\n### %s\n"
-                "\n"
-                "obs_dim %d, act_dim %d.\n"
-                "\n"
-                "| key | value |\n"
-                "|---|---|\n",
-                preset->env, preset->obs_dim, preset->act_dim);
-        for (const PresetValue *value = preset->values; value->key; value++)
-            fprintf(out, "| `%s` | `%s` |\n", value->key, value->text);
+        if (!preset->base)
+            print_preset(out, preset);
+        else if (family < 0)
+            family = i;
     }
+    if (family >= 0)
+        print_family(out, family);
 }
 
 void config_write_docs(FILE *out)

@@ -24,15 +24,15 @@ static bool may_change(const ConfigKey *key)
     return key->trait == CONFIG_TRAIT_TUNABLE || key->trait == CONFIG_TRAIT_LIVE;
 }
 
-/* Whether the run goes on with what a person gave now: the same value, or a plugin that has moved,
- * or the environment of a run that took it from its actors. */
+/* Whether the run goes on with what a person gave now: the same value, or a plugin or model that
+ * has moved, or the environment of a run that took it from its actors. */
 static bool may_become(const Config *given, const Config *stored, const ConfigKey *key)
 {
     if (may_change(key) || key_equal(given, stored, key))
         return true;
     if (strcmp(key->name, "env") != 0)
         return false;
-    return stored->env[0] == '\0' || (presets_allow(stored->env) && presets_allow(given->env));
+    return stored->env[0] == '\0' || (presets_file(stored->env) && presets_file(given->env));
 }
 
 /* Refuses a value that a person gave for a key of the run which has another one. */
