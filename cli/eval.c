@@ -53,6 +53,7 @@ static int evaluate(const Config *config, Err *err)
         .checkpoint = checkpoint,
         .env = config->env,
         .env_options = config->env_options,
+        .given = config,
         .episodes = (int)config->episodes,
         .seed = (uint64_t)config->seed,
     };

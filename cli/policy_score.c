@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/config/config.h"
+#include "common/config/config_table.h"
 
 enum { STEPS_PER_ADVANCE = 10000 };
 
@@ -31,6 +31,24 @@ static int read_stored_config(const char *yaml, Config *config, Err *err)
     return code;
 }
 
+static bool is_given(const Config *config, const char *key)
+{
+    return config->source[config_key_number(config_key_find(key))] > CONFIG_STORED;
+}
+
+/* How a worker is run: as given here, else as the run did. */
+static EnvSetup setup_of(const Config *stored, const Config *given)
+{
+    EnvSetup setup = env_setup(stored, 1);
+    if (is_given(given, "python"))
+        setup.python = given->python;
+    if (is_given(given, "env_step_timeout_ms"))
+        setup.step_timeout_ms = (int)given->env_step_timeout_ms;
+    if (is_given(given, "env_restarts_max"))
+        setup.restarts_max = (int)given->env_restarts_max;
+    return setup;
+}
+
 static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kind, Err *err)
 {
     Config stored;
@@ -44,7 +62,7 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     /* A learner that was not told --env knows the name that its actors brought. */
     if (env[0] == '\0')
         env = run->spec.name;
-    EnvSetup setup = env_setup(&stored, 1);
+    EnvSetup setup = setup_of(&stored, trial->given);
     setup.name = env;
     setup.options = options;
     code = env_kind_open(&setup, kind, err);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "actor/evaluate.h"
+#include "common/config/config.h"
 #include "common/err.h"
 #include "learner/agent/checkpoint.h"
 
@@ -13,6 +14,8 @@ typedef struct PolicyTrial {
     const char *checkpoint;  /* path */
     const char *env;         /* name or path; "": the checkpoint's own */
     const char *env_options; /* "": the checkpoint's own, unless env is given */
+    const Config *given;     /* its flags say how a worker of the environment is run, and win over
+                                what the checkpoint stores */
     int episodes;
     uint64_t seed;
 } PolicyTrial;

@@ -179,6 +179,9 @@ char **launch_actor_args(const Launch *launch, const Config *config, int index)
     args_add(&args, "--env=%s", config->env);
     if (config->env_options[0] != '\0')
         args_add(&args, "--env-options=%s", config->env_options);
+    args_add(&args, "--python=%s", config->python);
+    args_add(&args, "--env-step-timeout-ms=%lld", (long long)config->env_step_timeout_ms);
+    args_add(&args, "--env-restarts-max=%lld", (long long)config->env_restarts_max);
     if (index < 0) {
         args_add(&args, "--role=evaluator");
         args_add(&args, "--name=evaluator");

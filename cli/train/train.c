@@ -34,6 +34,7 @@ static int score_newest(const Config *config, PolicyScore *score, Err *err)
         .checkpoint = checkpoint,
         .env = config->env,
         .env_options = config->env_options,
+        .given = config,
         .episodes = FINAL_EPISODES,
         .seed = (uint64_t)config->seed + FINAL_SEED_OFFSET,
     };

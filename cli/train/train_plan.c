@@ -90,7 +90,8 @@ static int name_environments(Err *err)
         if (used >= sizeof names)
             break;
     }
-    return err_set(err, ERR_USAGE, "--env is missing: %s, or the path of a plugin", names);
+    return err_set(err, ERR_USAGE, "--env is missing: %s, or another one that `polyak envs` lists",
+                   names);
 }
 
 static int take_environment(Config *config, Spec *spec, Err *err)

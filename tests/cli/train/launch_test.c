@@ -91,6 +91,9 @@ static void test_an_actor_gets_the_environment_also_when_it_is_stored(void **sta
     give("env", "pendulum", CONFIG_STORED);
     give("env_options", "step_limit=100", CONFIG_STORED);
     give("envs_per_actor", "3", CONFIG_STORED);
+    give("python", ".venv/bin/python", CONFIG_STORED);
+    give("env_step_timeout_ms", "2500", CONFIG_STORED);
+    give("env_restarts_max", "2", CONFIG_STORED);
     char **args = launch_actor_args(&launch, &config, 1);
     assert_non_null(args);
     assert_string_equal(args[0], "/bin/polyak-actor");
@@ -98,6 +101,9 @@ static void test_an_actor_gets_the_environment_also_when_it_is_stored(void **sta
     assert_int_equal(count_of(args, "--env=pendulum"), 1);
     assert_int_equal(count_of(args, "--env-options=step_limit=100"), 1);
     assert_int_equal(count_of(args, "--envs-per-actor=3"), 1);
+    assert_int_equal(count_of(args, "--python=.venv/bin/python"), 1);
+    assert_int_equal(count_of(args, "--env-step-timeout-ms=2500"), 1);
+    assert_int_equal(count_of(args, "--env-restarts-max=2"), 1);
     assert_int_equal(count_of(args, "--name=actor-1"), 1);
     assert_int_equal(count_with_prefix(args, "--role="), 0);
     launch_free_args(args);

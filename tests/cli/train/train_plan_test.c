@@ -232,6 +232,8 @@ static void test_a_name_stays_one_directory(void **state)
     setenv("TZ", "UTC", 1);
     train_plan_directory("lab:arm/left", 0, path);
     assert_string_equal(path, "runs/lab_arm_left-19700101-000000");
+    train_plan_directory("mujoco:HalfCheetah-v5", 0, path);
+    assert_string_equal(path, "runs/mujoco_HalfCheetah-v5-19700101-000000");
 }
 
 int main(void)
