@@ -56,22 +56,37 @@ static const char *nearest_builtin(const char *name)
     return nearest;
 }
 
+/* An environment that is not built in is named PREFIX and the rest, such as mujoco:Hopper-v5. */
+typedef struct Scheme {
+    const char *prefix;
+    const char *rest; /* what it is called in messages */
+    const char *example;
+    int (*open)(const EnvSetup *setup, const char *rest, EnvKind **kind, Err *err);
+} Scheme;
+
+static int open_mujoco(const EnvSetup *setup, const char *task, EnvKind **kind, Err *err);
+
+static const Scheme schemes[] = {
+    /* MuJoCo's own C library, in a plugin: a build without MuJoCo lacks that one file. */
+    {"mujoco:", "TASK", "mujoco:HalfCheetah-v5", open_mujoco},
+};
+
+enum { NUM_SCHEMES = sizeof schemes / sizeof schemes[0] };
+
 static int unknown_name(const char *name, Err *err)
 {
     char known[256] = "";
-    for (int i = 0; i < NUM_BUILTINS; i++) {
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i > 0 ? ", " : "", builtin_names[i]);
-    }
+    size_t used = 0;
+    for (int i = 0; i < NUM_BUILTINS && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s, ", builtin_names[i]);
+    for (int i = 0; i < NUM_SCHEMES && used < sizeof known; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s, ", schemes[i].prefix,
+                                 schemes[i].rest);
     const char *nearest = nearest_builtin(name);
-    if (nearest)
-        return err_set(err, ERR_USAGE,
-                       "unknown environment '%.100s'; did you mean '%s'? Known: %s, or the path of "
-                       "a plugin (./mine.so)",
-                       name, nearest, known);
     return err_set(err, ERR_USAGE,
-                   "unknown environment '%.100s'; known: %s, or the path of a plugin (./mine.so)",
-                   name, known);
+                   "unknown environment '%.100s'; %s%s%s: %sor the path of a plugin (./mine.so)",
+                   name, nearest ? "did you mean '" : "known", nearest ? nearest : "",
+                   nearest ? "'? Known" : "", known);
 }
 
 static bool is_path(const char *name)
@@ -91,6 +106,61 @@ static int open_table(EnvLibrary *library, const EnvSetup *setup, EnvKind **kind
     return env_kind_make(&env_plugin_backend, backend_kind, &spec, kind, err);
 }
 
+/* Where a plugin that belongs to Polyak lies: $POLYAK_PLUGIN_DIR, or beside this program's folder.
+ */
+static void own_plugin(const char *file, char path[PATH_MAX])
+{
+    const char *directory = getenv("POLYAK_PLUGIN_DIR");
+    char program[PATH_MAX] = "";
+    int length = 0;
+    if (directory && directory[0] != '\0') {
+        length = snprintf(path, PATH_MAX, "%s/%s", directory, file);
+    } else if (readlink("/proc/self/exe", program, sizeof program - 1) > 0) {
+        char *slash = strrchr(program, '/');
+        if (slash)
+            *slash = '\0';
+        length = snprintf(path, PATH_MAX, "%s/../lib/polyak/%s", program, file);
+    }
+    if (length <= 0 || length >= PATH_MAX)
+        path[0] = '\0';
+}
+
+static int open_mujoco(const EnvSetup *setup, const char *task, EnvKind **kind, Err *err)
+{
+    char path[PATH_MAX];
+    char options[2 * CONFIG_TEXT_MAX];
+    EnvLibrary library;
+    const char *given = setup->options ? setup->options : "";
+    if (strchr(task, ','))
+        return err_set(err, ERR_USAGE, "%.200s: a task has no comma in its name", setup->name);
+    int length =
+        snprintf(options, sizeof options, "task=%s%s%s", task, given[0] != '\0' ? "," : "", given);
+    if (length >= (int)sizeof options)
+        return err_set(err, ERR_USAGE, "%.200s…: the name and its options are too long",
+                       setup->name);
+    own_plugin("env_mujoco.so", path);
+    if (access(path, F_OK) != 0)
+        return err_set(err, ERR_MISSING,
+                       "%.150s needs MuJoCo, which this build has not: run scripts/setup.sh "
+                       "--mujoco and build again (there is no %.200s)",
+                       setup->name, path[0] != '\0' ? path : "env_mujoco.so");
+    int rc = env_library_load(path, &library, err);
+    if (rc != ERR_OK)
+        return rc;
+    EnvSetup inner = *setup;
+    inner.options = options;
+    return open_table(&library, &inner, kind, err);
+}
+
+static int open_scheme(const Scheme *scheme, const EnvSetup *setup, EnvKind **kind, Err *err)
+{
+    const char *rest = setup->name + strlen(scheme->prefix);
+    if (rest[0] == '\0')
+        return err_set(err, ERR_USAGE, "'%s' lacks its %s: such as %s", scheme->prefix,
+                       scheme->rest, scheme->example);
+    return scheme->open(setup, rest, kind, err);
+}
+
 int env_kind_open(const EnvSetup *given, EnvKind **kind, Err *err)
 {
     EnvSetup setup = *given;
@@ -101,6 +171,10 @@ int env_kind_open(const EnvSetup *given, EnvKind **kind, Err *err)
     if (setup.step_timeout_ms == 0)
         setup.step_timeout_ms = STEP_TIMEOUT_MS;
 
+    for (int i = 0; i < NUM_SCHEMES; i++) {
+        if (strncmp(setup.name, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
+            return open_scheme(&schemes[i], &setup, kind, err);
+    }
     EnvLibrary library = {0};
     if (is_path(setup.name)) {
         int rc = env_library_load(setup.name, &library, err);

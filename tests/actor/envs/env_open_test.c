@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -72,7 +74,8 @@ static void test_a_name_like_no_other_is_given_no_nearest(void **state)
         assert_int_equal(env_kind_open(&(EnvSetup){.name = names[i], .options = ""}, &kind, &err),
                          ERR_USAGE);
         assert_null(strstr(err.text, "did you mean"));
-        assert_non_null(strstr(err.text, "pendulum, mountain_car_continuous, cartpole_swingup"));
+        assert_non_null(strstr(err.text, "known: pendulum, mountain_car_continuous, "
+                                         "cartpole_swingup, mujoco:TASK, "));
     }
 }
 
@@ -144,6 +147,49 @@ static void test_a_plugin_that_cannot_create_is_quoted_on_one_line(void **state)
     refused(bad, "fault=spec", ERR_ENV, WORDS("the model file is gone"));
     refused(bad, "typo=1", ERR_USAGE, WORDS("bad options", "xxxx"));
     refused(PLUGIN("nan_env"), "after=3,typo=1", ERR_USAGE, WORDS("bad options", "typo=1"));
+}
+
+static void test_a_task_of_mujoco_is_the_plugins_option(void **state)
+{
+    (void)state;
+    /* A stand-in where the plugin is looked for: it names the options that it does not know. */
+    char directory[] = "/tmp/polyak-env-XXXXXX";
+    char path[64];
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/env_mujoco.so", directory);
+    assert_int_equal(setenv("POLYAK_PLUGIN_DIR", directory, 1), 0);
+    refused(
+        "mujoco:Ant-v5", "", ERR_MISSING,
+        WORDS("mujoco:Ant-v5 needs MuJoCo", "scripts/setup.sh --mujoco", "build again", directory));
+    assert_int_equal(symlink(PLUGIN("nan_env"), path), 0);
+    refused("mujoco:Ant-v5", "", ERR_USAGE, WORDS("mujoco:Ant-v5: bad options", "task=Ant-v5"));
+    refused("mujoco:./a/b.yaml", "limit=3", ERR_USAGE, WORDS("mujoco:./a/b.yaml", "task=./a/b"));
+    refused("mujoco:", "", ERR_USAGE, WORDS("lacks its TASK", "mujoco:HalfCheetah-v5"));
+    refused("mujoco:a,b=1", "", ERR_USAGE, WORDS("no comma"));
+    assert_int_equal(unsetenv("POLYAK_PLUGIN_DIR"), 0);
+    unlink(path);
+    rmdir(directory);
+}
+
+/* Where this build has MuJoCo: found beside the program, without any variable. */
+static void test_a_task_of_mujoco_opens_where_it_is_built(void **state)
+{
+    (void)state;
+    EnvKind *kind = NULL;
+    Err err = {""};
+    if (access(POLYAK_BIN_DIR "/../lib/polyak/env_mujoco.so", F_OK) != 0) {
+        print_message("SKIPPED: this build has no MuJoCo (scripts/setup.sh --mujoco)\n");
+        skip();
+    }
+    if (env_kind_open(&(EnvSetup){.name = "mujoco:HalfCheetah-v5"}, &kind, &err) != ERR_OK)
+        fail_msg("%s", err.text);
+    const Spec *spec = env_kind_spec(kind);
+    assert_string_equal(spec->name, "mujoco:HalfCheetah-v5");
+    assert_int_equal(spec->obs_dim, 17);
+    assert_int_equal(spec->act_dim, 6);
+    assert_int_equal(spec->step_limit, 1000);
+    env_kind_close(&kind);
+    refused("mujoco:HalfCheetah-v9", "", ERR_USAGE, WORDS("HalfCheetah-v9"));
 }
 
 static void test_an_instance_with_another_spec_is_refused(void **state)
@@ -242,6 +288,8 @@ int main(void)
         cmocka_unit_test(test_an_incomplete_table_is_refused),
         cmocka_unit_test(test_an_unsound_spec_is_refused),
         cmocka_unit_test(test_a_plugin_that_cannot_create_is_quoted_on_one_line),
+        cmocka_unit_test(test_a_task_of_mujoco_is_the_plugins_option),
+        cmocka_unit_test(test_a_task_of_mujoco_opens_where_it_is_built),
         cmocka_unit_test(test_an_instance_with_another_spec_is_refused),
         cmocka_unit_test(test_a_reset_that_goes_wrong_is_reported),
         cmocka_unit_test(test_a_plugin_in_the_current_directory_needs_no_slash),
