@@ -45,7 +45,7 @@ set(FIND_PACKAGE_MESSAGE_DETAILS_MuJoCo "" CACHE INTERNAL "")
 find_package_handle_standard_args(MuJoCo REQUIRED_VARS MuJoCo_LIBRARY MuJoCo_INCLUDE_DIR
                                   VERSION_VAR MuJoCo_VERSION)
 if(MuJoCo_FOUND AND NOT TARGET MuJoCo::MuJoCo)
-  add_library(MuJoCo::MuJoCo SHARED IMPORTED)
+  add_library(MuJoCo::MuJoCo SHARED IMPORTED GLOBAL)
   set_target_properties(MuJoCo::MuJoCo PROPERTIES IMPORTED_LOCATION ${MuJoCo_LIBRARY}
                         INTERFACE_INCLUDE_DIRECTORIES ${MuJoCo_INCLUDE_DIR})
 endif()

@@ -1,7 +1,8 @@
-/* MuJoCo reports an error that it cannot return through a handler, and ends the process when the
- * handler returns. So ours jumps back to mujoco_guard, as MuJoCo's own Python bindings do. Its
- * warnings would be written to MUJOCO_LOG.TXT in the working directory; what they warn of is
- * counted in mjData, where sim.c looks, so they are dropped. */
+/* MuJoCo hands errors that it cannot return, and warnings, to one log handler of the process, and
+ * ends the process when that returns from an error. So ours jumps back to mujoco_guard, as MuJoCo's
+ * own Python bindings do. The default handler would also write MUJOCO_LOG.TXT into the working
+ * directory. What warnings in a step warn of is counted in mjData, where sim.c looks; those of the
+ * compiler are about a model's age, not about its numbers. So warnings are dropped. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -16,34 +17,33 @@ static _Thread_local struct {
     char message[256];
 } guard;
 
-static void on_error(const char *message)
-{
-    text_excerpt(message, guard.message, sizeof guard.message);
-    if (guard.back)
-        longjmp(*guard.back, 1);
-    fprintf(stderr, "mujoco: %s\n", guard.message); /* not from a call of ours */
-}
-
-static void on_warning(const char *message)
-{
-    (void)message;
-}
-
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+static mjfLogHandler earlier; /* the handler before ours */
+
+static void on_log(const mjLogMessage *message)
+{
+    if (message->level != mjLOG_ERROR)
+        return;
+    if (!guard.back) { /* not from a call of ours */
+        if (earlier)
+            earlier(message);
+        return;
+    }
+    text_excerpt(message->subject, guard.message, sizeof guard.message);
+    longjmp(*guard.back, 1);
+}
 
 static void install(void)
 {
-    mju_user_error = on_error;
-    mju_user_warning = on_warning;
+    earlier = mju_setLogHandler(on_log);
 }
 
-/* The module may be unloaded before MuJoCo is. */
+/* The module may be unloaded before MuJoCo is. A handler that came after ours stays. */
 __attribute__((destructor)) static void uninstall(void)
 {
-    if (mju_user_error == on_error)
-        mju_user_error = NULL;
-    if (mju_user_warning == on_warning)
-        mju_user_warning = NULL;
+    mjfLogHandler present = mju_setLogHandler(earlier);
+    if (present != on_log)
+        mju_setLogHandler(present);
 }
 
 int mujoco_guard(void (*run)(void *), void *arg, Err *err)
