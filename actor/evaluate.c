@@ -23,6 +23,9 @@ struct Evaluation {
     double return_m2;
     double length_mean;
 
+    EvaluationWatch watch; /* NULL: nobody */
+    void *watch_context;
+
     float *obs;         /* (obs_dim) */
     float *activations; /* mlp_num_activations(mlp, 1) */
 };
@@ -79,6 +82,20 @@ void evaluation_destroy(Evaluation **evaluation)
     *evaluation = NULL;
 }
 
+void evaluation_watch(Evaluation *evaluation, EvaluationWatch watch, void *context)
+{
+    evaluation->watch = watch;
+    evaluation->watch_context = context;
+}
+
+/* Shows the state that was reached. */
+static int show(const Evaluation *self, Err *err)
+{
+    return self->watch
+               ? self->watch(self->watch_context, self->env, self->episode, self->steps, err)
+               : 0;
+}
+
 static void finish_episode(Evaluation *self)
 {
     self->episode++;
@@ -100,7 +117,7 @@ static int start_episode(Evaluation *self, Err *err)
         finish_episode(self);
         return 0;
     }
-    return code;
+    return code ? code : show(self, err);
 }
 
 static int take_step(Evaluation *self, Err *err)
@@ -119,6 +136,9 @@ static int take_step(Evaluation *self, Err *err)
         return code;
     self->episode_return += (double)outcome.reward;
     self->steps++;
+    code = show(self, err);
+    if (code)
+        return code;
     if (outcome.end != SEGMENT_CONTINUES || self->steps >= self->steps_max)
         finish_episode(self);
     return 0;

@@ -31,9 +31,15 @@ int evaluation_new(Env *env, const Spec *spec, const Mlp *mlp, const float *para
                    uint64_t seed, Evaluation **evaluation, Err *err);
 void evaluation_destroy(Evaluation **evaluation);
 
+/* Sees the environment after each reset (step 0) and after each step (1, 2, …), the last of an
+ * episode too; for pictures. It must not change the environment. What it returns, unless 0, ends
+ * the evaluation. An episode that is repeated begins with step 0 again. */
+typedef int (*EvaluationWatch)(void *context, Env *env, int episode, int step, Err *err);
+void evaluation_watch(Evaluation *evaluation, EvaluationWatch watch, void *context);
+
 /* Takes up to max_steps steps. *done when all episodes are finished. An episode in which the
  * environment's numbers stop being finite ends there. ERR_ENV when the environment fails,
- * ERR_DIVERGED when the policy's action is not finite. */
+ * ERR_DIVERGED when the policy's action is not finite; what the watch returned. */
 int evaluation_advance(Evaluation *evaluation, int max_steps, bool *done, Err *err);
 
 /* Of the episodes finished so far. */

@@ -254,6 +254,50 @@ static void test_a_policy_that_is_not_finite_is_refused(void **state)
     assert_null(evaluation);
 }
 
+/* Counts what a watch sees; fails when it sees step `stop_at`. */
+typedef struct Seen {
+    int stop_at;
+    int count;
+    int episode; /* the last that was seen */
+    int step;
+} Seen;
+
+static int watch(void *context, Env *watched, int episode, int step, Err *error)
+{
+    Seen *seen = context;
+    assert_ptr_equal(watched, &env);
+    assert_int_equal(watched->steps, step);
+    assert_int_equal(watched->resets - 1, episode);
+    seen->count++;
+    seen->episode = episode;
+    seen->step = step;
+    return step == seen->stop_at ? err_set(error, ERR_IO, "no more film") : 0;
+}
+
+static void test_a_watch_sees_every_state_of_every_episode(void **state)
+{
+    (void)state;
+    Seen seen = {.stop_at = -1};
+    begin(3, 5); /* of 3, 4 and 5 steps */
+    evaluation_watch(evaluation, watch, &seen);
+    run_all();
+    assert_int_equal(seen.count, 4 + 5 + 6);
+    assert_int_equal(seen.episode, 2);
+    assert_int_equal(seen.step, 5);
+}
+
+static void test_what_a_watch_returns_ends_the_evaluation(void **state)
+{
+    (void)state;
+    bool done = false;
+    Seen seen = {.stop_at = 2};
+    begin(3, 5);
+    evaluation_watch(evaluation, watch, &seen);
+    assert_int_equal(evaluation_advance(evaluation, 1000, &done, &err), ERR_IO);
+    assert_string_equal(err.text, "no more film");
+    assert_int_equal(seen.count, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +316,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_environment_that_fails_fails_the_evaluation, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_an_endless_episode_is_cut, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_watch_sees_every_state_of_every_episode, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_what_a_watch_returns_ends_the_evaluation, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_policy_that_does_not_fit_is_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_policy_that_is_not_finite_is_refused, setup,
