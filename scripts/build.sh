@@ -12,10 +12,17 @@ release) directory=build ;;
 *) directory=build-$preset ;;
 esac
 
-# A tree that was moved, a configuration that failed half-way, or one of an older preset, is
-# configured afresh.
+# What scripts/setup.sh --mujoco installed; nothing where it never ran.
+wheels() { # DIRECTORY
+    cat "$1/requirements.txt" 2>/dev/null || true
+}
+
+# A tree that was moved, a configuration that failed half-way, or one of an older preset or of other
+# wheels, is configured afresh.
 if ! [ -e "$directory/build.ninja" ] || [ CMakePresets.json -nt "$directory/CMakeCache.txt" ] ||
-    ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$directory/CMakeCache.txt"; then
+    ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$directory/CMakeCache.txt" ||
+    [ "$(wheels .venv)" != "$(wheels "$directory")" ]; then
     cmake --preset "$preset" --fresh --log-level=NOTICE
+    wheels .venv >"$directory/requirements.txt"
 fi
 cmake --build "$directory" --parallel "$(nproc)"

@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
 # Installs what Polyak needs, or says what is missing.
 #
-#   scripts/setup.sh build    what the programs need
-#   scripts/setup.sh test     that, and what the tests and the lint need
+#   scripts/setup.sh build       what the programs need
+#   scripts/setup.sh test        that, and what the tests and the lint need
+#   scripts/setup.sh --mujoco    MuJoCo and Gymnasium from PyPI, into .venv in this directory, and what
+#                                pictures and videos need; also behind one of the words
 #
 # On Debian, root gets the missing packages installed; anybody else is told the command and gets
 # exit code 1. Elsewhere the programs and libraries are looked for, and the missing ones are named.
-# Nothing is done, and no network used, when nothing is missing.
+# Nothing is done, and no network used, when nothing is missing. .venv needs no root.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 # The one list: set, Debian package, how to find it on other systems, what it is for. Polyak does
-# without what is extra; it is installed with the build set on Debian for amd64, which has it.
+# without what is extra; it is installed with the build set on Debian for amd64, which has it. Training
+# does without what is of the set picture.
 packages() {
     cat <<'LIST'
 build gcc                    command:gcc                compiler
@@ -38,7 +42,12 @@ test  clang-tidy             command:clang-tidy         lint, version 14
 test  cppcheck               command:cppcheck           lint
 test  shellcheck             command:shellcheck         lint of the scripts
 test  python3                command:python3            checks of the tree; standard library only
+test  python3-numpy          python:numpy               tests of environments in Python
 test  qemu-user              command:qemu-x86_64        a CPU without AVX
+venv  python3-venv           python:ensurepip           makes .venv, for MuJoCo and Gymnasium
+picture libegl1              library:libEGL.so.1        pictures of MuJoCo tasks, without a display
+picture libgl1-mesa-dri      library:libEGL_mesa.so.0   pictures of MuJoCo tasks, without a GPU
+picture ffmpeg               command:ffmpeg             polyak eval --video
 LIST
 }
 
@@ -66,6 +75,8 @@ found() {
         printf 'int main(void) { return 0; }\n' |
             "$name" -fsanitize=address,undefined -x c - -o /dev/null >/dev/null 2>&1
         ;;
+    python) "$python" -c "import $name" >/dev/null 2>&1 ;;
+    library) PATH=$PATH:/sbin:/usr/sbin ldconfig -p 2>/dev/null | grep -qF "$name " ;;
     esac
 }
 
@@ -79,36 +90,97 @@ install() {
     "${apt[@]}" "$@" >&2 || fail "apt-get install failed: see above"
 }
 
-case ${1:-} in
-build) sets=build ;;
-test) sets='build|test' ;;
-*)
-    echo "usage: scripts/setup.sh build|test" >&2
-    exit 2
-    ;;
-esac
-
-if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
-    [ "$(dpkg --print-architecture)" != amd64 ] || sets="$sets|extra"
-    mapfile -t wanted < <(packages | awk -v sets="^($sets)$" '$1 ~ sets { print $2 }')
+# Installs the packages of some sets, or names the missing ones; 1 when there are any at the end.
+install_packages() { # SETS, as a|b
+    local wanted missing
+    mapfile -t wanted < <(packages | awk -v sets="^($1)$" '$1 ~ sets { print $2 }')
     mapfile -t missing < <(missing_packages "${wanted[@]}")
-    [ ${#missing[@]} -gt 0 ] || exit 0
+    [ ${#missing[@]} -gt 0 ] || return 0
     if [ "$(id -u)" -ne 0 ]; then
         echo "scripts/setup.sh: packages are missing; as root, run:" >&2
         echo "apt-get install ${missing[*]}" >&2
-        exit 1
+        return 1
     fi
     install "${missing[@]}"
     mapfile -t missing < <(missing_packages "${missing[@]}")
     [ ${#missing[@]} -eq 0 ] || fail "still missing: ${missing[*]}"
-else
-    found_all=yes
+}
+
+# The same where there is no dpkg: the missing ones are named.
+name_missing() { # SETS, as a|b
+    local set package probe purpose all=yes
     while read -r set package probe purpose; do
-        [[ $set =~ ^($sets)$ ]] || continue
+        [[ $set =~ ^($1)$ ]] || continue
         found "$probe" && continue
-        [ $found_all = no ] || echo "scripts/setup.sh: not Debian; please install what is missing:" >&2
-        found_all=no
+        [ $all = no ] || echo "scripts/setup.sh: not Debian; please install what is missing:" >&2
+        all=no
         printf '  %-34s %s (in Debian: %s)\n' "$probe" "$purpose" "$package" >&2
     done < <(packages)
-    [ $found_all = yes ]
-fi
+    [ $all = yes ]
+}
+
+provide() { # SETS, as a|b
+    if command -v dpkg-query >/dev/null && command -v apt-get >/dev/null; then
+        install_packages "$1"
+    else
+        name_missing "$1"
+    fi
+}
+
+# The version that is pinned of a wheel.
+pinned() { # NAME
+    sed -n "s/^$1==\([^; ]*\).*/\1/p" scripts/requirements.txt
+}
+
+# Whether .venv holds what the list names now: the copy in it is written when all is installed.
+wheels_installed() {
+    cmp -s scripts/requirements.txt .venv/requirements.txt &&
+        .venv/bin/python -c 'import mujoco, gymnasium' 2>/dev/null
+}
+
+install_wheels() {
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null ||
+        fail "MuJoCo's wheels need Python 3.11 or newer; say PYTHON=/path/to/it scripts/setup.sh --mujoco"
+    # A checkout that was moved, or a Python that is gone, leaves a .venv that does not run.
+    if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        "$python" -m venv --clear .venv >&2 ||
+            fail "$python cannot make .venv: see above (on Debian: apt-get install python3-venv)"
+    fi
+    echo "Installing MuJoCo $(pinned mujoco) and Gymnasium $(pinned gymnasium) into .venv (240 MB)" >&2
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --retries 2 \
+        --no-deps --only-binary :all: --no-compile -r scripts/requirements.txt >&2 ||
+        fail "the wheels could not be installed: see above (is PyPI reachable? run this again)"
+    .venv/bin/python -c 'import mujoco, gymnasium' >&2 ||
+        fail "the wheels are installed but do not run here: see above"
+    cp scripts/requirements.txt .venv/requirements.txt
+}
+
+usage() {
+    echo "usage: scripts/setup.sh [build|test] [--mujoco]" >&2
+    exit 2
+}
+
+python=${PYTHON:-python3}
+sets='' mujoco=no
+for argument in "$@"; do
+    case $argument in
+    build) sets+='|build' ;;
+    test) sets+='|build|test|venv|picture' ;;
+    --mujoco | --gymnasium) mujoco=yes ;; # one .venv has both
+    *) usage ;;
+    esac
+done
+[ $# -gt 0 ] || usage
+if [[ $sets == *build* ]] && command -v dpkg >/dev/null &&
+    [ "$(dpkg --print-architecture)" = amd64 ]; then sets+='|extra'; fi
+
+[ -z "$sets" ] || provide "${sets#|}" || exit 1
+[ $mujoco = yes ] || exit 0
+
+"$python" -c 'import venv, ensurepip' 2>/dev/null || provide venv || exit 1
+wheels_installed || install_wheels
+(provide picture) || echo "That is for pictures and videos; training does without." >&2
+cat >&2 <<END
+MuJoCo $(pinned mujoco) and Gymnasium $(pinned gymnasium) are in .venv. Next, to build with them and train:
+  scripts/train.sh --env mujoco:HalfCheetah-v5
+END

@@ -4,6 +4,9 @@
 # memory and processor time, and what computes with lesser instruction sets. The last line is the sum:
 # "N passed, N failed".
 #
+# The tests of MuJoCo and Gymnasium need wheels from PyPI. Where those cannot be had, these tests are
+# skipped, and that is said at the end.
+#
 #   scripts/test.sh            all; needs no network once everything is installed
 #   scripts/test.sh --quick    gcc only, without the lint and the release build
 set -euo pipefail
@@ -20,6 +23,11 @@ case ${1:-} in
 esac
 
 scripts/setup.sh test
+wheels_note=''
+if ! scripts/setup.sh --mujoco; then
+    wheels_note='MUJOCO AND GYMNASIUM WERE NOT TESTED: their wheels could not be installed (see the top)'
+    echo "$wheels_note" >&2
+fi
 
 export ASAN_OPTIONS=${ASAN_OPTIONS:-strict_string_checks=1:detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
@@ -94,6 +102,7 @@ fi
 
 printf '\n'
 [ -z "$leaks_note" ] || echo "$leaks_note"
+[ -z "$wheels_note" ] || echo "$wheels_note"
 if [ $skipped -gt 0 ]; then
     echo "$passed passed, $failed failed, $skipped skipped"
 else

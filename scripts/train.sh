@@ -3,34 +3,60 @@
 #
 #   scripts/train.sh                                       pendulum, in a new directory under runs/
 #   scripts/train.sh --env mountain_car_continuous --seed 3
+#   scripts/train.sh --env mujoco:HalfCheetah-v5           after scripts/setup.sh --mujoco
+#   scripts/train.sh --env gymnasium:LunarLanderContinuous-v3
 #
 # All arguments go to `build/bin/polyak train`; `scripts/train.sh --help` lists them. Only what
-# `polyak train` prints goes to stdout.
+# `polyak train` prints goes to stdout. Gymnasium is the one of .venv, unless --python names another.
 set -euo pipefail
 # Paths in the arguments are the caller's, so the directory is not changed.
 root=$(realpath --relative-to=. "$(dirname "$0")/..")
 
-"$root/scripts/setup.sh" build
-"$root/scripts/build.sh" release >&2
-
-# The environment and the run directory, where the arguments name them.
-env='' run_dir='' previous='' only_text=no resume=no
+# The environment, its Python and the run directory, where the arguments name them.
+env='' python='' run_dir='' previous='' only_text=no resume=no
 for argument in "$@"; do
     case $previous in
     --env) env=$argument ;;
+    --python) python=$argument ;;
     --run-dir) run_dir=$argument ;;
     esac
     case $argument in
     --env=*) env=${argument#*=} ;;
+    --python=*) python=${argument#*=} ;;
     --run-dir=*) run_dir=${argument#*=} ;;
     --resume | --resume=true) resume=yes ;;
     --help | -\? | --usage | --version | -V) only_text=yes ;;
     esac
     previous=$argument
 done
-[ $only_text = no ] || exec "$root/build/bin/polyak" train "$@"
+
+# What is not there is better said before a build than after it.
+need_wheels() {
+    [ $only_text = no ] && ! [ -x "$root/.venv/bin/python" ] || return 0
+    echo "scripts/train.sh: $env needs the wheels of $1; install them first:" >&2
+    echo "    $root/scripts/setup.sh --mujoco" >&2
+    exit 2
+}
 
 defaults=()
+case $env in
+mujoco:*)
+    # A build may have found another MuJoCo than that of .venv.
+    [ -e "$root/build/lib/polyak/env_mujoco.so" ] || need_wheels MuJoCo
+    ;;
+gymnasium:*)
+    if [ -z "$python" ]; then
+        need_wheels Gymnasium
+        # An absolute path: the run remembers it, and may be resumed from elsewhere.
+        defaults+=(--python "$(cd "$root" && pwd)/.venv/bin/python")
+    fi
+    ;;
+esac
+
+"$root/scripts/setup.sh" build
+"$root/scripts/build.sh" release >&2
+[ $only_text = no ] || exec "$root/build/bin/polyak" train "$@"
+
 # A run that is resumed knows its environment.
 if [ -z "$env" ] && [ $resume = no ]; then
     env=pendulum
