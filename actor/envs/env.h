@@ -102,7 +102,20 @@ typedef struct PolyakEnvApi {
     size_t (*state_bytes)(const PolyakEnv *env);
     int (*state_get)(const PolyakEnv *env, void *state, char *error);
     int (*state_set)(PolyakEnv *env, const void *state, float *obs, char *error);
+
+    /* Optional. Seconds of the environment's own time that a step takes, so that a film has its
+     * speed. Never changes in an instance's life. */
+    double (*step_seconds)(const PolyakEnv *env);
 } PolyakEnvApi;
+
+/* Optional, of a library with several environments: a second symbol, polyak_env_list, says which
+ * there are, for `polyak envs`. All of it must live as long as the library. */
+#define POLYAK_ENV_LIST_SYMBOL "polyak_env_list"
+
+typedef struct PolyakEnvList {
+    const char *about;        /* one line for a person: what it stands on, where its files are */
+    const char *const *names; /* NULL-terminated: what the option `task` takes */
+} PolyakEnvList;
 
 #if defined(__GNUC__)
 #define POLYAK_ENV_VISIBLE __attribute__((visibility("default")))
@@ -115,7 +128,10 @@ typedef struct PolyakEnvApi {
 #define POLYAK_ENV_EXPORT POLYAK_ENV_VISIBLE
 #endif
 
-/* The one exported function. The table must live as long as the library. */
+/* The one exported function that must be there. The table must live as long as the library. */
 POLYAK_ENV_EXPORT const PolyakEnvApi *polyak_env_api(void);
+
+/* And the optional one. */
+POLYAK_ENV_EXPORT const PolyakEnvList *polyak_env_list(void);
 
 #endif

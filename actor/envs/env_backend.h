@@ -40,6 +40,7 @@ typedef struct EnvBackend {
     int (*state_get)(void *instance, void *state, Err *err);
     int (*state_set)(void *instance, const void *state, float *obs, Err *err);
     int (*render)(void *instance, uint8_t *rgb, int width, int height, Err *err);
+    double (*step_seconds)(const void *instance); /* 0: unknown */
 } EnvBackend;
 
 #endif

@@ -305,3 +305,9 @@ int env_render(Env *env, uint8_t *rgb, int width, int height, Err *err)
                        width, height, ENV_RENDER_SIDE_MAX);
     return env->backend->render(env->instance, rgb, width, height, err);
 }
+
+double env_step_seconds(const Env *env)
+{
+    double seconds = env->backend->step_seconds ? env->backend->step_seconds(env->instance) : 0.0;
+    return isfinite(seconds) && seconds > 0.0 ? seconds : 0.0;
+}

@@ -103,7 +103,15 @@ int env_state_set(Env *env, const void *state, float *obs, Err *err);
 enum { ENV_RENDER_SIDE_MAX = 4096 };
 int env_render(Env *env, uint8_t *rgb, int width, int height, Err *err);
 
+/* Seconds of the environment's own time that a step takes; 0: it does not say. */
+double env_step_seconds(const Env *env);
+
 /* Names of the built-in environments, NULL-terminated. */
 const char *const *env_builtin_names(void);
+
+/* What `mujoco:` offers here: the names of tasks, NULL-terminated, and one line on the library and
+ * its models. They live as long as the program. ERR_MISSING and others of env_kind_open say why
+ * not. */
+int env_mujoco_tasks(const char *const **tasks, const char **about, Err *err);
 
 #endif

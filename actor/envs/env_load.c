@@ -78,6 +78,14 @@ int env_library_load(const char *path, EnvLibrary *library, Err *err)
     return ERR_OK;
 }
 
+const PolyakEnvList *env_library_list(const EnvLibrary *library)
+{
+    const PolyakEnvList *(*get_list)(void) = NULL;
+    void *symbol = library->handle ? dlsym(library->handle, POLYAK_ENV_LIST_SYMBOL) : NULL;
+    memcpy(&get_list, &symbol, sizeof get_list);
+    return symbol ? get_list() : NULL;
+}
+
 void env_library_close(EnvLibrary *library)
 {
     if (library->handle)

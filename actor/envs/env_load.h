@@ -14,6 +14,9 @@ typedef struct EnvLibrary {
  * such file), ERR_IO, ERR_VERSION or ERR_SPEC (a required function is missing). */
 int env_library_load(const char *path, EnvLibrary *library, Err *err);
 
+/* What the library says that it holds; NULL when it does not say. */
+const PolyakEnvList *env_library_list(const EnvLibrary *library);
+
 /* Unloads it; none of its functions may be called any more. */
 void env_library_close(EnvLibrary *library);
 

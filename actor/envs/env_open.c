@@ -125,9 +125,35 @@ static void own_plugin(const char *file, char path[PATH_MAX])
         path[0] = '\0';
 }
 
-static int open_mujoco(const EnvSetup *setup, const char *task, EnvKind **kind, Err *err)
+/* `name` is what messages call it. */
+static int load_mujoco(const char *name, EnvLibrary *library, Err *err)
 {
     char path[PATH_MAX];
+    own_plugin("env_mujoco.so", path);
+    if (access(path, F_OK) == 0)
+        return env_library_load(path, library, err);
+    return err_set(err, ERR_MISSING,
+                   "%.150s needs MuJoCo, which this build has not: run scripts/setup.sh --mujoco "
+                   "and build again (there is no %.200s)",
+                   name, path[0] != '\0' ? path : "env_mujoco.so");
+}
+
+int env_mujoco_tasks(const char *const **tasks, const char **about, Err *err)
+{
+    static EnvLibrary library; /* stays loaded: what it lists lives in it */
+    int rc = library.handle ? ERR_OK : load_mujoco("mujoco:", &library, err);
+    const PolyakEnvList *list = rc == ERR_OK ? env_library_list(&library) : NULL;
+    if (rc == ERR_OK && !list)
+        rc = err_set(err, ERR_VERSION, "env_mujoco.so is older than this program: build it again");
+    if (rc == ERR_OK) {
+        *tasks = list->names;
+        *about = list->about;
+    }
+    return rc;
+}
+
+static int open_mujoco(const EnvSetup *setup, const char *task, EnvKind **kind, Err *err)
+{
     char options[2 * CONFIG_TEXT_MAX];
     EnvLibrary library;
     const char *given = setup->options ? setup->options : "";
@@ -138,13 +164,7 @@ static int open_mujoco(const EnvSetup *setup, const char *task, EnvKind **kind, 
     if (length >= (int)sizeof options)
         return err_set(err, ERR_USAGE, "%.200s…: the name and its options are too long",
                        setup->name);
-    own_plugin("env_mujoco.so", path);
-    if (access(path, F_OK) != 0)
-        return err_set(err, ERR_MISSING,
-                       "%.150s needs MuJoCo, which this build has not: run scripts/setup.sh "
-                       "--mujoco and build again (there is no %.200s)",
-                       setup->name, path[0] != '\0' ? path : "env_mujoco.so");
-    int rc = env_library_load(path, &library, err);
+    int rc = load_mujoco(setup->name, &library, err);
     if (rc != ERR_OK)
         return rc;
     EnvSetup inner = *setup;

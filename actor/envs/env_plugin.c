@@ -210,6 +210,13 @@ static int plugin_render(void *instance, uint8_t *rgb, int width, int height, Er
     return code == POLYAK_ENV_OK ? ERR_OK : failure(plugin->kind, "render", code, error, err);
 }
 
+static double plugin_step_seconds(const void *instance)
+{
+    const Plugin *plugin = instance;
+    const PolyakEnvApi *api = &plugin->kind->library.api;
+    return api->step_seconds ? api->step_seconds(plugin->env) : 0.0;
+}
+
 const EnvBackend env_plugin_backend = {
     .close = plugin_close,
     .create = plugin_create,
@@ -221,4 +228,5 @@ const EnvBackend env_plugin_backend = {
     .state_get = plugin_state_get,
     .state_set = plugin_state_set,
     .render = plugin_render,
+    .step_seconds = plugin_step_seconds,
 };

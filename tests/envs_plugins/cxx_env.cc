@@ -89,6 +89,7 @@ const PolyakEnvApi api = {
     state_bytes,
     state_get,
     state_set,
+    nullptr,
 };
 
 } // namespace

@@ -206,6 +206,12 @@ static int cartpole_state_set(PolyakEnv *env, const void *state, float *obs, cha
     return POLYAK_ENV_OK;
 }
 
+static double cartpole_step_seconds(const PolyakEnv *env)
+{
+    (void)env;
+    return dt;
+}
+
 const PolyakEnvApi cartpole_swingup_api = {
     .abi_version = POLYAK_ENV_ABI_VERSION,
     .struct_bytes = sizeof(PolyakEnvApi),
@@ -218,4 +224,5 @@ const PolyakEnvApi cartpole_swingup_api = {
     .state_bytes = cartpole_state_bytes,
     .state_get = cartpole_state_get,
     .state_set = cartpole_state_set,
+    .step_seconds = cartpole_step_seconds,
 };

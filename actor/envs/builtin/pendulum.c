@@ -110,6 +110,12 @@ static int pendulum_state_set(PolyakEnv *env, const void *state, float *obs, cha
     return POLYAK_ENV_OK;
 }
 
+static double pendulum_step_seconds(const PolyakEnv *env)
+{
+    (void)env;
+    return dt;
+}
+
 const PolyakEnvApi pendulum_api = {
     .abi_version = POLYAK_ENV_ABI_VERSION,
     .struct_bytes = sizeof(PolyakEnvApi),
@@ -122,4 +128,5 @@ const PolyakEnvApi pendulum_api = {
     .state_bytes = pendulum_state_bytes,
     .state_get = pendulum_state_get,
     .state_set = pendulum_state_set,
+    .step_seconds = pendulum_step_seconds,
 };

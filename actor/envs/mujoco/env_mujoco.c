@@ -139,6 +139,11 @@ static int env_state_set(PolyakEnv *env, const void *state, float *obs, char *er
     return code_of(rc, &err, error);
 }
 
+static double env_step_seconds(const PolyakEnv *env)
+{
+    return mujoco_sim_model(env->sim)->opt.timestep * mujoco_sim_task(env->sim)->frame_skip;
+}
+
 static const PolyakEnvApi api = {
     .abi_version = POLYAK_ENV_ABI_VERSION,
     .struct_bytes = sizeof(PolyakEnvApi),
@@ -150,9 +155,23 @@ static const PolyakEnvApi api = {
     .state_bytes = env_state_bytes,
     .state_get = env_state_get,
     .state_set = env_state_set,
+    .step_seconds = env_step_seconds,
 };
 
 POLYAK_ENV_EXPORT const PolyakEnvApi *polyak_env_api(void)
 {
     return &api;
+}
+
+/* For `polyak envs`. Not for several threads at once. */
+POLYAK_ENV_EXPORT const PolyakEnvList *polyak_env_list(void)
+{
+    enum { TASKS_MAX = 64 };
+    static const char *names[TASKS_MAX + 1];
+    static char about[64];
+    static const PolyakEnvList list = {.about = about, .names = names};
+    for (int i = 0; i < TASKS_MAX && mujoco_tasks[i].name[0] != '\0'; i++)
+        names[i] = mujoco_tasks[i].name;
+    snprintf(about, sizeof about, "MuJoCo %s", mj_versionString());
+    return &list;
 }

@@ -294,6 +294,18 @@ static void test_a_picture_of_an_impossible_size_is_refused(void **state)
     finish(&f);
 }
 
+static void test_a_step_has_the_seconds_that_the_environment_says(void **state)
+{
+    (void)state;
+    Fixture f;
+    start(&f, "cartpole_swingup", NULL);
+    assert_true(env_step_seconds(f.env) == 0.01);
+    finish(&f);
+    start(&f, "mountain_car_continuous", NULL); /* has no seconds */
+    assert_true(env_step_seconds(f.env) == 0.0);
+    finish(&f);
+}
+
 static void test_the_slow_environment_takes_its_time(void **state)
 {
     (void)state;
@@ -329,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_a_saved_state_carries_the_steps_taken),
         cmocka_unit_test(test_a_state_that_no_host_saved_is_refused),
         cmocka_unit_test(test_a_picture_of_an_impossible_size_is_refused),
+        cmocka_unit_test(test_a_step_has_the_seconds_that_the_environment_says),
         cmocka_unit_test(test_the_slow_environment_takes_its_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
