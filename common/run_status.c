@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/text.h"
@@ -65,14 +66,63 @@ static void add_time_left(Line *line, double seconds_left)
         line_add(line, "%sleft %d:%02d", gap(line), minutes, (int)(seconds % 60));
 }
 
+/* Whether a UTF-8 character goes on with this byte. */
+static bool is_inside(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
+/* Copies a text; of one that is too long the two ends, with what does not fit left out between. */
+static void copy_ends(char *out, size_t out_bytes, const char *text)
+{
+    static const char gap_text[] = " … ";
+    size_t length = strlen(text);
+    if (length < out_bytes) {
+        memcpy(out, text, length + 1);
+        return;
+    }
+    size_t room = out_bytes - sizeof gap_text;
+    size_t head = room / 2;
+    size_t tail = length - (room - head);
+    while (head > 0 && is_inside(text[head]))
+        head--;
+    while (is_inside(text[tail]))
+        tail++;
+    snprintf(out, out_bytes, "%.*s%s%s", (int)head, text, gap_text, text + tail);
+}
+
 void run_status_alarm(RunStatus *status, const char *format, ...)
 {
     if (status->num_alarms == STATUS_ALARMS_MAX)
         return;
+    char text[1024];
     va_list args;
     va_start(args, format);
-    vsnprintf(status->alarms[status->num_alarms++], STATUS_TEXT_MAX, format, args);
+    vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    copy_ends(status->alarms[status->num_alarms++], STATUS_TEXT_MAX, text);
+}
+
+const char *run_status_faults(const EnvFaults *faults, char text[STATUS_FAULTS_BYTES])
+{
+    /* Of one, and of more. */
+    static const char *const words[ENV_FAULTS][2] = {
+        [ENV_FAULT_DIVERGED] = {"diverged", "diverged"},
+        [ENV_FAULT_NOT_FINITE] = {"not finite", "not finite"},
+        [ENV_FAULT_RAISED] = {"worker's error", "workers' errors"},
+        [ENV_FAULT_DIED] = {"worker died", "workers died"},
+        [ENV_FAULT_HUNG] = {"worker hung", "workers hung"},
+    };
+    Line line = {.text = text, .bytes = STATUS_FAULTS_BYTES};
+    text[0] = '\0';
+    for (int i = 0; i < ENV_FAULTS; i++) {
+        char number[TEXT_NUMBER_BYTES];
+        uint64_t count = faults->count[i];
+        if (count > 0)
+            line_add(&line, "%s%s %s", line.used > 0 ? ", " : "", text_thousands(count, number),
+                     words[i][count > 1]);
+    }
+    return text;
 }
 
 void run_status_line(const RunStatus *status, char *text, int text_bytes)

@@ -6,9 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/env_fault.h"
 #include "common/spec.h"
 
-enum { STATUS_TEXT_MAX = 200, STATUS_ACTORS_MAX = 4096, STATUS_ALARMS_MAX = 8 };
+enum {
+    STATUS_TEXT_MAX = 200,
+    STATUS_ACTORS_MAX = 4096,
+    STATUS_ALARMS_MAX = 8,
+    STATUS_FAULTS_BYTES = 256, /* hold any faults in words */
+};
 
 typedef struct ActorStatus {
     uint32_t actor_index;
@@ -17,7 +23,7 @@ typedef struct ActorStatus {
     uint64_t env_steps;                   /* accepted from this session */
     uint64_t unused_credit;               /* env steps granted and not yet received */
     uint32_t silent_ms;                   /* since it was last heard */
-    uint64_t dropped_steps;               /* not finite, never sent */
+    uint64_t dropped_steps;               /* that a fault took, never sent */
     char waiting_for[STATUS_TEXT_MAX];    /* the actor's own reason */
     char learner_reason[STATUS_TEXT_MAX]; /* why the learner withholds its credit */
     char labels[STATUS_TEXT_MAX];         /* joined by commas */
@@ -32,6 +38,8 @@ typedef struct ActorStatus {
     uint64_t expired_segments;   /* lost by the actor, when the learner had forgotten its session */
     uint64_t expired_steps;
     bool draining;
+    EnvFaults faults;                 /* of its environments, since its process began */
+    char last_fault[STATUS_TEXT_MAX]; /* empty before the first */
 } ActorStatus;
 
 typedef struct RunStatus {
@@ -57,23 +65,30 @@ typedef struct RunStatus {
     char alarms[STATUS_ALARMS_MAX][STATUS_TEXT_MAX]; /* what a person should look at */
     char log_state[STATUS_TEXT_MAX]; /* of the replay log: "on", "off", "failing: …" */
     uint64_t log_bytes;
-    uint64_t log_position;        /* segments of the run that are logged */
-    uint64_t log_synced_position; /* and would survive a power cut */
-    uint64_t skipped_updates;     /* that were not finite */
-    uint64_t rollbacks;           /* to the last checkpoint */
-    uint64_t refused_peers;       /* not let in */
-    uint64_t garbage_messages;    /* that could not be read */
-    uint32_t half_open;           /* connections that have not finished their handshake */
-    uint32_t sessions;            /* remembered */
-    uint64_t lost_segments;       /* acknowledged, and lost with the power */
-    uint64_t lost_steps;          /* their env steps */
+    uint64_t log_position;            /* segments of the run that are logged */
+    uint64_t log_synced_position;     /* and would survive a power cut */
+    uint64_t skipped_updates;         /* that were not finite */
+    uint64_t rollbacks;               /* to the last checkpoint */
+    uint64_t refused_peers;           /* attempts to join that were refused */
+    uint64_t garbage_messages;        /* that could not be read */
+    uint32_t half_open;               /* connections that have not finished their handshake */
+    uint32_t sessions;                /* remembered */
+    uint64_t lost_segments;           /* acknowledged, and lost with the power */
+    uint64_t lost_steps;              /* their env steps */
+    EnvFaults faults;                 /* of all environments, since this start of the learner */
+    char last_fault[STATUS_TEXT_MAX]; /* whose, and what; empty before the first */
     uint32_t num_actors;
     ActorStatus *actors; /* (num_actors), owned by whoever made the snapshot */
 } RunStatus;
 
-/* Adds an alarm, cut to its place; beyond STATUS_ALARMS_MAX it is left out. */
+/* Adds an alarm. One that is too long loses its middle: it begins with what is wrong and ends with
+ * why. Beyond STATUS_ALARMS_MAX it is left out. */
 void run_status_alarm(RunStatus *status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* "12 diverged, 3 not finite, 1 worker died": the kinds that there were; empty when there was none.
+ * Returns `text`. */
+const char *run_status_faults(const EnvFaults *faults, char text[STATUS_FAULTS_BYTES]);
 
 /* Writes the one-line progress: env steps, updates, episodes, return, rates, time left. */
 void run_status_line(const RunStatus *status, char *text, int text_bytes);

@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/env_fault.h"
 #include "common/err.h"
 #include "common/mlp.h"
 #include "common/run_status.h"
@@ -146,6 +147,9 @@ typedef struct Heartbeat {
     uint32_t outbox_segments;
     uint64_t lost_segments;
     uint64_t lost_steps;
+    EnvFaults faults;
+    char last_fault[WIRE_TEXT_MAX + 1];
+    uint32_t sessions;
 } Heartbeat;
 
 typedef struct Set {

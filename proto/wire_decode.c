@@ -220,8 +220,17 @@ static int decode_heartbeat(const Polyak__Heartbeat *in, Heartbeat *heartbeat, E
     heartbeat->outbox_segments = in->outbox_segments;
     heartbeat->lost_segments = in->lost_segments;
     heartbeat->lost_steps = in->lost_steps;
-    return wire_text_copy(heartbeat->waiting_for, sizeof heartbeat->waiting_for, in->waiting_for,
-                          "a reason", err);
+    heartbeat->faults = (EnvFaults){{[ENV_FAULT_DIVERGED] = in->env_diverged,
+                                     [ENV_FAULT_NOT_FINITE] = in->env_not_finite,
+                                     [ENV_FAULT_RAISED] = in->env_raised,
+                                     [ENV_FAULT_DIED] = in->env_died,
+                                     [ENV_FAULT_HUNG] = in->env_hung}};
+    heartbeat->sessions = in->sessions;
+    int rc = wire_text_copy(heartbeat->waiting_for, sizeof heartbeat->waiting_for, in->waiting_for,
+                            "a reason", err);
+    return rc == ERR_OK ? wire_text_copy(heartbeat->last_fault, sizeof heartbeat->last_fault,
+                                         in->last_fault, "a fault", err)
+                        : rc;
 }
 
 static int decode_bye(const Polyak__Bye *in, ByeReason *bye, Err *err)
@@ -230,6 +239,20 @@ static int decode_bye(const Polyak__Bye *in, ByeReason *bye, Err *err)
     if (reason < BYE_FINISHED || reason > BYE_RESTARTING)
         return err_set(err, ERR_FORMAT, "a bye for the unknown reason %u", reason);
     *bye = (ByeReason)reason;
+    return ERR_OK;
+}
+
+/* A later version may know more kinds of faults: those that we know come first. */
+static int decode_faults(const ProtobufCBinaryData *in, EnvFaults *faults, Err *err)
+{
+    size_t count_bytes = sizeof faults->count[0];
+    size_t known_bytes = in->len < sizeof faults->count ? in->len : sizeof faults->count;
+    if (in->len % count_bytes != 0)
+        return err_set(err, ERR_FORMAT, "faults of %zu bytes, not of %zu each", in->len,
+                       count_bytes);
+    *faults = (EnvFaults){{0}};
+    if (known_bytes > 0)
+        memcpy(faults->count, in->data, known_bytes);
     return ERR_OK;
 }
 
@@ -262,8 +285,9 @@ static int decode_actor(const Polyak__ActorStatus *in, ActorStatus *actor, Err *
         {actor->labels, sizeof actor->labels, in->labels, "labels"},
         {actor->waiting_for, sizeof actor->waiting_for, in->waiting_for, "a reason"},
         {actor->learner_reason, sizeof actor->learner_reason, in->learner_reason, "a reason"},
+        {actor->last_fault, sizeof actor->last_fault, in->last_fault, "a fault"},
     };
-    int rc = ERR_OK;
+    int rc = decode_faults(&in->env_faults, &actor->faults, err);
     for (size_t i = 0; rc == ERR_OK && i < sizeof texts / sizeof texts[0]; i++)
         rc = wire_text_copy(texts[i].out, texts[i].out_bytes, texts[i].in, texts[i].what, err);
     return rc;
@@ -304,7 +328,7 @@ static int decode_alarms(const Polyak__Status *in, RunStatus *status, Err *err)
     return ERR_OK;
 }
 
-/* How it stands with the replay log, and with what was refused or lost. */
+/* How it stands with the replay log, and with what was refused, lost, or went wrong. */
 static int decode_health(const Polyak__Status *in, RunStatus *status, Err *err)
 {
     status->log_bytes = in->log_bytes;
@@ -318,8 +342,16 @@ static int decode_health(const Polyak__Status *in, RunStatus *status, Err *err)
     status->sessions = in->sessions;
     status->lost_segments = in->lost_segments;
     status->lost_steps = in->lost_steps;
+    status->faults = (EnvFaults){{[ENV_FAULT_DIVERGED] = in->env_diverged,
+                                  [ENV_FAULT_NOT_FINITE] = in->env_not_finite,
+                                  [ENV_FAULT_RAISED] = in->env_raised,
+                                  [ENV_FAULT_DIED] = in->env_died,
+                                  [ENV_FAULT_HUNG] = in->env_hung}};
     int rc =
         wire_text_copy(status->log_state, sizeof status->log_state, in->log_state, "a state", err);
+    if (rc == ERR_OK)
+        rc = wire_text_copy(status->last_fault, sizeof status->last_fault, in->last_fault,
+                            "a fault", err);
     return rc == ERR_OK ? decode_alarms(in, status, err) : rc;
 }
 

@@ -131,6 +131,42 @@ static void encode_heartbeat(const Heartbeat *heartbeat, WireBody *body)
     out->outbox_segments = heartbeat->outbox_segments;
     out->lost_segments = heartbeat->lost_segments;
     out->lost_steps = heartbeat->lost_steps;
+    out->env_diverged = heartbeat->faults.count[ENV_FAULT_DIVERGED];
+    out->env_not_finite = heartbeat->faults.count[ENV_FAULT_NOT_FINITE];
+    out->env_raised = heartbeat->faults.count[ENV_FAULT_RAISED];
+    out->env_died = heartbeat->faults.count[ENV_FAULT_DIED];
+    out->env_hung = heartbeat->faults.count[ENV_FAULT_HUNG];
+    out->last_fault = text(heartbeat->last_fault);
+    out->sessions = heartbeat->sessions;
+}
+
+/* How it stands with the replay log, and with what was refused, lost, or went wrong. */
+static void encode_health(const RunStatus *status, WireBody *body)
+{
+    Polyak__Status *out = &body->status;
+    CHECK(status->num_alarms <= STATUS_ALARMS_MAX);
+    out->n_alarms = status->num_alarms;
+    out->alarms = body->alarms;
+    for (uint32_t i = 0; i < status->num_alarms; i++)
+        body->alarms[i] = text(status->alarms[i]);
+    out->log_state = text(status->log_state);
+    out->log_bytes = status->log_bytes;
+    out->log_position = status->log_position;
+    out->log_synced_position = status->log_synced_position;
+    out->skipped_updates = status->skipped_updates;
+    out->rollbacks = status->rollbacks;
+    out->refused_peers = status->refused_peers;
+    out->garbage_messages = status->garbage_messages;
+    out->half_open = status->half_open;
+    out->sessions = status->sessions;
+    out->lost_segments = status->lost_segments;
+    out->lost_steps = status->lost_steps;
+    out->env_diverged = status->faults.count[ENV_FAULT_DIVERGED];
+    out->env_not_finite = status->faults.count[ENV_FAULT_NOT_FINITE];
+    out->env_raised = status->faults.count[ENV_FAULT_RAISED];
+    out->env_died = status->faults.count[ENV_FAULT_DIED];
+    out->env_hung = status->faults.count[ENV_FAULT_HUNG];
+    out->last_fault = text(status->last_fault);
 }
 
 static void encode_status(const RunStatus *status, WireBody *body)
@@ -155,23 +191,17 @@ static void encode_status(const RunStatus *status, WireBody *body)
     out->publish_interval_ms = status->publish_interval_ms;
     out->evaluators = status->evaluators;
     out->wall_ms = status->wall_ms;
-    CHECK(status->num_alarms <= STATUS_ALARMS_MAX);
-    out->n_alarms = status->num_alarms;
-    out->alarms = body->alarms;
-    for (uint32_t i = 0; i < status->num_alarms; i++)
-        body->alarms[i] = text(status->alarms[i]);
-    out->log_state = text(status->log_state);
-    out->log_bytes = status->log_bytes;
-    out->log_position = status->log_position;
-    out->log_synced_position = status->log_synced_position;
-    out->skipped_updates = status->skipped_updates;
-    out->rollbacks = status->rollbacks;
-    out->refused_peers = status->refused_peers;
-    out->garbage_messages = status->garbage_messages;
-    out->half_open = status->half_open;
-    out->sessions = status->sessions;
-    out->lost_segments = status->lost_segments;
-    out->lost_steps = status->lost_steps;
+    encode_health(status, body);
+}
+
+/* Counts in the order of EnvFault; nothing where there was no fault. */
+static ProtobufCBinaryData faults_column(const EnvFaults *faults)
+{
+    ProtobufCBinaryData bytes = {
+        .len = env_faults_sum(faults) > 0 ? sizeof faults->count : 0,
+        .data = (uint8_t *)(uintptr_t)faults->count,
+    };
+    return bytes;
 }
 
 void wire_encode_actor(const ActorStatus *actor, WireBody *body)
@@ -199,6 +229,8 @@ void wire_encode_actor(const ActorStatus *actor, WireBody *body)
     out->expired_segments = actor->expired_segments;
     out->expired_steps = actor->expired_steps;
     out->draining = actor->draining;
+    out->env_faults = faults_column(&actor->faults);
+    out->last_fault = text(actor->last_fault);
     polyak__status__init(&body->status);
     body->actors[0] = out;
     body->status.actors = body->actors;

@@ -8,7 +8,7 @@
 
 enum {
     FIELDS_MAX = 64, /* of a message, repeated ones and what a later version may add included */
-    INSIDE_FIELDS_MAX = 24, /* of a message inside another one; an ActorStatus has 21 */
+    INSIDE_FIELDS_MAX = 24, /* of a message inside another one; an ActorStatus has 23 */
     VARINT_BYTES_MAX = 10,
 };
 

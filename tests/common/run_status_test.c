@@ -112,6 +112,63 @@ static void test_a_short_buffer_cuts_the_line(void **state)
     }
 }
 
+static void test_a_long_alarm_keeps_both_ends(void **state)
+{
+    (void)state;
+    RunStatus status = {0};
+    char path[500];
+    memset(path, 'p', sizeof path);
+    path[sizeof path - 1] = '\0';
+    run_status_alarm(&status, "the log fails: %s", "no space is left");
+    run_status_alarm(&status, "the log fails: /%s: no space is left", path);
+    assert_int_equal(status.num_alarms, 2);
+    assert_string_equal(status.alarms[0], "the log fails: no space is left");
+    const char *cut = status.alarms[1];
+    assert_int_equal(strlen(cut), STATUS_TEXT_MAX - 1);
+    assert_int_equal(strncmp(cut, "the log fails: /ppp", 19), 0);
+    assert_string_equal(cut + strlen(cut) - 21, "ppp: no space is left");
+    assert_non_null(strstr(cut, "ppp … ppp"));
+}
+
+static void test_an_alarm_is_not_cut_inside_a_character(void **state)
+{
+    (void)state;
+    for (int shift = 0; shift < 4; shift++) {
+        RunStatus status = {0};
+        char text[400] = "";
+        for (int i = 0; i < 90; i++)
+            strcat(text, "\xf0\x9f\x99\x82");
+        run_status_alarm(&status, "%.*s%s", shift, "xxx", text);
+        const char *c = status.alarms[0] + shift;
+        while (strncmp(c, text, 4) == 0)
+            c += 4;
+        assert_int_equal(strncmp(c, " … ", 5), 0);
+        c += 5;
+        assert_int_equal(strlen(c) % 4, 0);
+        assert_int_equal(strncmp(c, text, strlen(c)), 0);
+    }
+}
+
+static void test_faults_are_named_by_kind(void **state)
+{
+    (void)state;
+    char text[STATUS_FAULTS_BYTES];
+    const struct {
+        EnvFaults faults;
+        const char *text;
+    } cases[] = {
+        {{{0}}, ""},
+        {{{12, 3, 0, 1, 0}}, "12 diverged, 3 not finite, 1 worker died"},
+        {{{1, 1, 1, 1, 1}},
+         "1 diverged, 1 not finite, 1 worker's error, 1 worker died, 1 worker hung"},
+        {{{0, 0, 4321, 2, 2}}, "4,321 workers' errors, 2 workers died, 2 workers hung"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(run_status_faults(&cases[i].faults, text), cases[i].text);
+    const EnvFaults all = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+    assert_true(strlen(run_status_faults(&all, text)) < sizeof text - 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +177,9 @@ int main(void)
         cmocka_unit_test(test_a_wait_comes_first),
         cmocka_unit_test(test_the_time_left_has_minutes_and_hours),
         cmocka_unit_test(test_a_short_buffer_cuts_the_line),
+        cmocka_unit_test(test_a_long_alarm_keeps_both_ends),
+        cmocka_unit_test(test_an_alarm_is_not_cut_inside_a_character),
+        cmocka_unit_test(test_faults_are_named_by_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,7 @@ static void test_a_status_of_the_whole_fleet_fits_into_its_bound(void **state)
         fill_text(actor->learner_reason, sizeof actor->learner_reason);
         fill_text(actor->labels, sizeof actor->labels);
         fill_text(actor->key, sizeof actor->key);
+        fill_text(actor->last_fault, sizeof actor->last_fault);
         actor->policy_epoch_old = true; /* all bits set are no truth value */
         actor->draining = true;
     }

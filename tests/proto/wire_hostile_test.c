@@ -366,6 +366,37 @@ static void expect_text(const char *sent, const char *shown)
     assert_string_equal(message.ack.reason, shown);
 }
 
+/* A status of one actor whose env_faults have so many bytes, counting 1, 2, …; what is read. */
+static int unpack_faults(size_t num_bytes, EnvFaults *faults)
+{
+    static Writer actor;
+    uint64_t counts[16];
+    for (uint64_t i = 0; i < 16; i++)
+        counts[i] = i + 1;
+    actor.length = 0;
+    write_bytes(&actor, 22, counts, num_bytes);
+    start(MESSAGE_STATUS);
+    write_bytes(&writer, 18, actor.bytes, actor.length);
+    Message message;
+    int rc = unpack(writer.bytes, writer.length, &message, NULL);
+    if (rc == ERR_OK)
+        *faults = message.status.actors[0].faults;
+    return rc;
+}
+
+static void test_kinds_of_faults_may_be_added_at_the_end(void **state)
+{
+    (void)state;
+    EnvFaults faults;
+    for (size_t known = 0; known <= 16; known++) {
+        assert_int_equal(unpack_faults(known * 8, &faults), ERR_OK);
+        for (size_t i = 0; i < ENV_FAULTS; i++)
+            assert_int_equal(faults.count[i], i < known ? i + 1 : 0);
+    }
+    assert_int_equal(unpack_faults(7, &faults), ERR_FORMAT);
+    assert_int_equal(unpack_faults(41, &faults), ERR_FORMAT);
+}
+
 static void test_texts_cannot_touch_a_terminal(void **state)
 {
     (void)state;
@@ -423,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_limits_of_evaluations_hold),
         cmocka_unit_test(test_orders_are_what_was_written),
         cmocka_unit_test(test_a_status_has_few_alarms),
+        cmocka_unit_test(test_kinds_of_faults_may_be_added_at_the_end),
         cmocka_unit_test(test_texts_cannot_touch_a_terminal),
         cmocka_unit_test(test_a_status_shows_what_is_not_finite_as_unknown),
     };

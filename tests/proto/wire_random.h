@@ -158,6 +158,12 @@ static inline void random_segment(Rng *rng, const WireLimits *dims, RandomMemory
     segment->version = random_version(rng);
 }
 
+static inline void random_faults(Rng *rng, EnvFaults *faults)
+{
+    for (int i = 0; i < ENV_FAULTS; i++)
+        faults->count[i] = rng_below(rng, 2) == 0 ? 0 : random_uint(rng, 60);
+}
+
 /* Texts that need not be there. */
 static inline void random_health(Rng *rng, RunStatus *status)
 {
@@ -176,6 +182,8 @@ static inline void random_health(Rng *rng, RunStatus *status)
     status->sessions = (uint32_t)random_uint(rng, 32);
     status->lost_segments = random_uint(rng, 64);
     status->lost_steps = random_uint(rng, 64);
+    random_faults(rng, &status->faults);
+    random_text(rng, status->last_fault, sizeof status->last_fault);
 }
 
 static inline void random_actor(Rng *rng, ActorStatus *actor)
@@ -201,6 +209,8 @@ static inline void random_actor(Rng *rng, ActorStatus *actor)
     actor->expired_segments = random_uint(rng, 64);
     actor->expired_steps = random_uint(rng, 64);
     actor->draining = rng_below(rng, 2) == 0;
+    random_faults(rng, &actor->faults);
+    random_text(rng, actor->last_fault, sizeof actor->last_fault);
 }
 
 static inline void random_status(Rng *rng, RandomMemory *memory, RunStatus *status)
@@ -306,6 +316,9 @@ static inline void random_message(Rng *rng, MessageKind kind, const WireLimits *
         message->heartbeat.outbox_segments = (uint32_t)random_uint(rng, 32);
         message->heartbeat.lost_segments = random_uint(rng, 64);
         message->heartbeat.lost_steps = random_uint(rng, 64);
+        random_faults(rng, &message->heartbeat.faults);
+        random_text(rng, message->heartbeat.last_fault, sizeof message->heartbeat.last_fault);
+        message->heartbeat.sessions = (uint32_t)random_uint(rng, 32);
         break;
     case MESSAGE_BYE:
         message->bye = (ByeReason)random_between(rng, BYE_FINISHED, BYE_RESTARTING);

@@ -87,6 +87,18 @@ static Segment sample_segment(void)
                      .reward = columns + 23};
 }
 
+static Heartbeat sample_heartbeat(void)
+{
+    return (Heartbeat){.env_steps = 123456789,
+                       .version = {3, 123456},
+                       .dropped_steps = 2,
+                       .waiting_for = "credit",
+                       .steps_per_s = 512.5,
+                       .outbox_segments = 7,
+                       .lost_segments = 3,
+                       .lost_steps = 192};
+}
+
 static RunStatus sample_status(void)
 {
     for (uint32_t i = 0; i < 2; i++) {
@@ -148,6 +160,29 @@ static RunStatus sample_status(void)
                        .actors = status_actors};
 }
 
+/* What was added to version 3 after its first frames were recorded. */
+static Message sample_with_faults(MessageKind kind)
+{
+    static const EnvFaults faults = {{1, 200, 30000, 4, UINT64_C(1) << 40}};
+    Message message = {.kind = kind};
+    if (kind == MESSAGE_HEARTBEAT) {
+        message.heartbeat = sample_heartbeat();
+        message.heartbeat.faults = faults;
+        message.heartbeat.sessions = 2;
+        snprintf(message.heartbeat.last_fault, sizeof message.heartbeat.last_fault,
+                 "environment 2: é is not finite");
+        return message;
+    }
+    message.status = sample_status();
+    message.status.faults = faults;
+    snprintf(message.status.last_fault, sizeof message.status.last_fault, "node7/0: it diverged");
+    for (uint32_t i = 0; i < 2; i++) {
+        status_actors[i].faults = faults;
+        snprintf(status_actors[i].last_fault, sizeof status_actors[i].last_fault, "it diverged");
+    }
+    return message;
+}
+
 static void sample_policy(Mlp *mlp, const float **params)
 {
     assert_int_equal(mlp_shape(mlp, 3, (int[]){4, 3}, 2, 2, true, NULL), ERR_OK);
@@ -179,7 +214,7 @@ static Message sample(MessageKind kind)
         message.ack = (Ack){70001, 70017, 1000000000000, true, "1,024 steps ahead", {3, 123456}};
         break;
     case MESSAGE_HEARTBEAT:
-        message.heartbeat = (Heartbeat){123456789, {3, 123456}, 2, "credit", 512.5, 7, 3, 192};
+        message.heartbeat = sample_heartbeat();
         break;
     case MESSAGE_BYE:
         message.bye = BYE_RESTARTING;
@@ -210,21 +245,33 @@ static Message sample(MessageKind kind)
     return message;
 }
 
-/* Frame `index` of this version: a message of the uplink for each kind, and two of weights. */
+static bool record_message(const Message *message, const char *suffix, Recorded *recorded)
+{
+    snprintf(recorded->name, sizeof recorded->name, "%s%s", message_kind_name(message->kind),
+             suffix);
+    for (char *c = recorded->name; *c; c++)
+        *c = *c == ' ' ? '_' : *c;
+    recorded->num_bytes = wire_size(message, &dims);
+    CHECK(recorded->num_bytes <= sizeof recorded->bytes);
+    wire_pack(message, &dims, recorded->bytes);
+    return true;
+}
+
+/* Frame `index` of this version: a message of the uplink for each kind, two of weights, and two
+ * with what was added later. */
 static bool make_frame(int index, Recorded *recorded)
 {
     if (index < NUM_FRAMES) {
         Message message = sample((MessageKind)(index + 1));
-        const char *name = message_kind_name(message.kind);
-        for (size_t i = 0; i <= strlen(name); i++)
-            recorded->name[i] = name[i] == ' ' ? '_' : name[i];
-        recorded->num_bytes = wire_size(&message, &dims);
-        CHECK(recorded->num_bytes <= sizeof recorded->bytes);
-        wire_pack(&message, &dims, recorded->bytes);
-        return true;
+        return record_message(&message, "", recorded);
     }
-    if (index >= NUM_FRAMES + 2)
+    if (index >= NUM_FRAMES + 4)
         return false;
+    if (index >= NUM_FRAMES + 2) {
+        Message message =
+            sample_with_faults(index == NUM_FRAMES + 2 ? MESSAGE_HEARTBEAT : MESSAGE_STATUS);
+        return record_message(&message, "_faults", recorded);
+    }
     bool is_join = index == NUM_FRAMES + 1;
     Weights weights = {.version = {3, 123456}};
     fill_columns();
@@ -318,6 +365,27 @@ static void test_hello_and_reject_of_any_version_are_understood(void **state)
     }
 }
 
+/* A peer of this version that was built before they were there. */
+static void test_a_frame_without_faults_has_none(void **state)
+{
+    (void)state;
+    static Recorded recorded;
+    static Message message;
+    if (!recorded_find(WIRE_PROTOCOL_VERSION, "heartbeat", &recorded))
+        skip();
+    assert_int_equal(recorded_unpack(&recorded, NULL, &message, NULL), ERR_OK);
+    assert_int_equal(message.heartbeat.env_steps, 123456789);
+    assert_int_equal(env_faults_sum(&message.heartbeat.faults), 0);
+    assert_string_equal(message.heartbeat.last_fault, "");
+    assert_int_equal(message.heartbeat.sessions, 0);
+    assert_true(recorded_find(WIRE_PROTOCOL_VERSION, "status", &recorded));
+    assert_int_equal(recorded_unpack(&recorded, NULL, &message, NULL), ERR_OK);
+    assert_int_equal(env_faults_sum(&message.status.faults), 0);
+    assert_int_equal(message.status.num_actors, 2);
+    assert_int_equal(env_faults_sum(&message.status.actors[1].faults), 0);
+    assert_string_equal(message.status.actors[1].last_fault, "");
+}
+
 static int print_frames(void)
 {
     static Recorded made;
@@ -338,6 +406,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_this_version_writes_what_was_recorded_of_it),
         cmocka_unit_test(test_earlier_versions_are_read_or_refused_in_one_line),
         cmocka_unit_test(test_hello_and_reject_of_any_version_are_understood),
+        cmocka_unit_test(test_a_frame_without_faults_has_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

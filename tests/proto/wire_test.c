@@ -17,6 +17,7 @@ static uint64_t seed;
 #define SAME_TEXT(field) assert_string_equal(a->field, b->field)
 /* Bit for bit, so that a NaN equals itself. */
 #define SAME_REAL(field) assert_memory_equal(&a->field, &b->field, sizeof a->field)
+#define SAME_FAULTS(field) assert_memory_equal(&a->field, &b->field, sizeof a->field)
 #define SAME_VERSION(field) assert_true(version_equal(a->field, b->field))
 #define SAME_FLOATS(field, num) assert_memory_equal(a->field, b->field, sizeof(float) * (num))
 
@@ -102,6 +103,9 @@ static void same_heartbeat(const Heartbeat *a, const Heartbeat *b)
     SAME_UINT(outbox_segments);
     SAME_UINT(lost_segments);
     SAME_UINT(lost_steps);
+    SAME_FAULTS(faults);
+    SAME_TEXT(last_fault);
+    SAME_UINT(sessions);
 }
 
 static void same_actor(const ActorStatus *a, const ActorStatus *b)
@@ -127,6 +131,8 @@ static void same_actor(const ActorStatus *a, const ActorStatus *b)
     SAME_UINT(expired_segments);
     SAME_UINT(expired_steps);
     SAME_UINT(draining);
+    SAME_FAULTS(faults);
+    SAME_TEXT(last_fault);
 }
 
 static void same_health(const RunStatus *a, const RunStatus *b)
@@ -146,6 +152,8 @@ static void same_health(const RunStatus *a, const RunStatus *b)
     SAME_UINT(sessions);
     SAME_UINT(lost_segments);
     SAME_UINT(lost_steps);
+    SAME_FAULTS(faults);
+    SAME_TEXT(last_fault);
 }
 
 static void same_status(const RunStatus *a, const RunStatus *b)
