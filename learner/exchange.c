@@ -187,6 +187,21 @@ bool exchange_take_outcome(Exchange *exchange, EvalOutcome *outcome)
     return taken;
 }
 
+void exchange_set_faults(Exchange *exchange, const EnvFaults *faults)
+{
+    pthread_mutex_lock(&exchange->mutex);
+    exchange->faults = *faults;
+    pthread_mutex_unlock(&exchange->mutex);
+}
+
+EnvFaults exchange_faults(Exchange *exchange)
+{
+    pthread_mutex_lock(&exchange->mutex);
+    EnvFaults faults = exchange->faults;
+    pthread_mutex_unlock(&exchange->mutex);
+    return faults;
+}
+
 bool exchange_set(Exchange *exchange, const char *assignment)
 {
     pthread_mutex_lock(&exchange->mutex);

@@ -1,6 +1,7 @@
 /* All that crosses between the loop thread and the trainer thread, in one place.
  *
- *   loop → trainer: segments (the ring), evaluation results, the request to stop, and a wake-up;
+ *   loop → trainer: segments (the ring), evaluation results, faults of environments, the request to
+ *                   stop, and a wake-up;
  *   trainer → loop: progress, the newest policy, evaluation requests, and a wake-up.
  *
  * Segments go through the lock-free ring. The rest are small snapshots under one mutex that is held
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/env_fault.h"
 #include "common/mlp.h"
 #include "common/version.h"
 #include "learner/replay/pacer.h"
@@ -84,6 +86,7 @@ typedef struct Exchange {
     uint32_t num_outcomes;
     char settings[EXCHANGE_SETTINGS_MAX][EXCHANGE_SETTING_MAX + 1];
     int num_settings;
+    EnvFaults faults;
 } Exchange;
 
 /* ERR_NOMEM. */
@@ -105,6 +108,9 @@ bool exchange_take_weights(Exchange *exchange, Version *version);
 const EvalTicket *exchange_take_ticket(Exchange *exchange);
 void exchange_answer(Exchange *exchange, const EvalOutcome *outcome);
 
+/* Faults of all environments, since this start of the learner: for the metrics. */
+void exchange_set_faults(Exchange *exchange, const EnvFaults *faults);
+
 /* A key=value for the trainer, which was found to be sound; false when too many wait. */
 bool exchange_set(Exchange *exchange, const char *assignment);
 
@@ -120,6 +126,8 @@ void exchange_publish(Exchange *exchange, const float *params, Version version);
 bool exchange_want_evaluation(Exchange *exchange, uint64_t eval_id, uint64_t env_steps,
                               const float *params, Version version);
 bool exchange_take_outcome(Exchange *exchange, EvalOutcome *outcome);
+
+EnvFaults exchange_faults(Exchange *exchange);
 
 /* The oldest setting that waits; false when there is none. */
 bool exchange_take_setting(Exchange *exchange, char assignment[EXCHANGE_SETTING_MAX + 1]);

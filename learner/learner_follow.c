@@ -111,7 +111,8 @@ void learner_start_serving(Learner *learner)
     learner->serving = true;
 }
 
-/* What the trainer and the log have done, for the fleet. */
+/* What the trainer and the log have done, for the fleet; and what the fleet heard, for the trainer.
+ */
 static void tell_fleet(Learner *learner, const TrainerProgress *trainer)
 {
     Run *run = &learner->run;
@@ -134,6 +135,8 @@ static void tell_fleet(Learner *learner, const TrainerProgress *trainer)
     run->pacer = trainer->pacer;
     fleet_set_pacer(learner->fleet, &run->pacer);
     fleet_set_progress(learner->fleet, &progress);
+    FleetCounts counts = fleet_counts(learner->fleet);
+    exchange_set_faults(&run->exchange, &counts.faults);
 }
 
 static void follow_trainer(Learner *learner)

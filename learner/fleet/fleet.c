@@ -88,6 +88,7 @@ bool fleet_restore_session(Fleet *fleet, const SegmentOrigin *origin, uint64_t a
     if (!session)
         return false;
     CHECK(session->link == 0 && session->unlogged == 0);
+    session->restored = true;
     session->last_heard_ms = now_ms - idle_ms;
     session->actor_index = origin->actor_index;
     session->incarnation = origin->incarnation;
@@ -130,12 +131,13 @@ void fleet_link_gone(Fleet *fleet, uint32_t link)
     fleet_credit(fleet);
 }
 
-static void handle_heartbeat(Peer *peer, const Heartbeat *heartbeat, int64_t now_ms)
+static void handle_heartbeat(Fleet *fleet, Peer *peer, const Heartbeat *heartbeat, int64_t now_ms)
 {
     if (heartbeat->env_steps > peer->heartbeat.env_steps)
         peer->moved_ms = now_ms;
     peer->heartbeat = *heartbeat;
     peer->has_heartbeat = true;
+    fleet_handle_faults(fleet, peer, heartbeat);
 }
 
 static void remove_evaluation(Fleet *fleet, uint32_t i)
@@ -192,7 +194,7 @@ void fleet_receive(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
         fleet_handle_segment(fleet, peer, &message->segment);
         break;
     case MESSAGE_HEARTBEAT:
-        handle_heartbeat(peer, &message->heartbeat, now_ms);
+        handle_heartbeat(fleet, peer, &message->heartbeat, now_ms);
         break;
     case MESSAGE_BYE:
         handle_bye(fleet, peer);
@@ -229,6 +231,7 @@ void fleet_tick(Fleet *fleet, int64_t now_ms)
 {
     fleet->now_ms = now_ms;
     fleet_guard_tick(fleet);
+    fleet_faults_tick(fleet);
     bool credit_returned = false;
     Peer *peer = NULL;
     Peer *next = NULL;

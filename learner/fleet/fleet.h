@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/env_fault.h"
 #include "common/run_status.h"
 #include "common/segment_origin.h"
 #include "learner/fleet/identity.h"
@@ -69,6 +70,7 @@ typedef struct FleetCounts {
     uint64_t refused_peers;    /* Hellos that were turned away for good */
     uint64_t garbage_messages; /* that could not be read */
     uint32_t sessions;         /* remembered now */
+    EnvFaults faults;          /* of the environments of all actors; none goes back */
 } FleetCounts;
 
 typedef struct Fleet Fleet;

@@ -10,16 +10,31 @@
 /* --- Lines for the log -------------------------------------------------------------------------
  */
 
-void fleet_note_stranger(Fleet *fleet, const char *format, ...)
+bool fleet_may_say(const Fleet *fleet, GuardLines *lines)
 {
-    GuardLines *lines = &fleet->guard_lines;
     if (lines->said == 0)
         lines->since_ms = fleet->now_ms;
     if (lines->said == GUARD_LINES_MAX) {
         lines->unsaid++;
-        return;
+        return false;
     }
     lines->said++;
+    return true;
+}
+
+void fleet_lines_tick(const Fleet *fleet, GuardLines *lines, const char *what)
+{
+    if (lines->said == 0 || fleet->now_ms - lines->since_ms < GUARD_INTERVAL_MS)
+        return;
+    if (lines->unsaid > 0)
+        fleet_note(fleet, "… and %llu more %s", (unsigned long long)lines->unsaid, what);
+    *lines = (GuardLines){0};
+}
+
+void fleet_note_stranger(Fleet *fleet, const char *format, ...)
+{
+    if (!fleet_may_say(fleet, &fleet->guard_lines))
+        return;
     char line[512];
     va_list args;
     va_start(args, format);
@@ -30,13 +45,7 @@ void fleet_note_stranger(Fleet *fleet, const char *format, ...)
 
 void fleet_guard_tick(Fleet *fleet)
 {
-    GuardLines *lines = &fleet->guard_lines;
-    if (lines->said == 0 || fleet->now_ms - lines->since_ms < GUARD_INTERVAL_MS)
-        return;
-    if (lines->unsaid > 0)
-        fleet_note(fleet, "… and %llu more that were not let in",
-                   (unsigned long long)lines->unsaid);
-    *lines = (GuardLines){0};
+    fleet_lines_tick(fleet, &fleet->guard_lines, "that were not let in");
 }
 
 /* --- Keys --------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ static Peer *add_peer(Fleet *fleet, uint32_t link, const char *key, const Hello 
     peer->last_heard_ms = now_ms;
     peer->last_ack_ms = now_ms;
     peer->moved_ms = now_ms;
+    peer->faults_minute_ms = now_ms;
     snprintf(peer->key, sizeof peer->key, "%s", key);
     join_labels(hello, peer->labels, sizeof peer->labels);
     snprintf(peer->name, sizeof peer->name, "%s", hello->name[0] ? hello->name : "without a name");

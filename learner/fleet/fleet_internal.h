@@ -1,7 +1,7 @@
 /* The inside of the fleet. fleet_peers.c (the books) carries the others: fleet_guard.c (who may
  * come in), fleet_hello.c (joining), fleet_accept.c (segments), fleet_operate.c (set and drain),
- * fleet_status.c (how it stands), fleet_send.c (messages out), and fleet.c (messages in, and time).
- * Nobody else includes it. */
+ * fleet_faults.c (what environments do wrong), fleet_status.c (how it stands), fleet_send.c
+ * (messages out), and fleet.c (messages in, and time). Nobody else includes it. */
 #ifndef POLYAK_LEARNER_FLEET_FLEET_INTERNAL_H
 #define POLYAK_LEARNER_FLEET_FLEET_INTERNAL_H
 
@@ -19,7 +19,7 @@ enum {
     STRANGERS_MAX = 1024,      /* links that sent garbage and are remembered for it */
     STRANGER_GARBAGE_MAX = 16, /* from a link that is no peer, before it is not listened to */
     KEYS_UNUSED_MAX = 4096,    /* counted by, beyond one for each peer */
-    GUARD_LINES_MAX = 5,       /* logged of strangers in an interval; of more only the number is */
+    GUARD_LINES_MAX = 5,       /* logged in an interval; of more only the number is */
     GUARD_INTERVAL_MS = 10000,
 };
 
@@ -34,6 +34,9 @@ typedef struct Peer {
     int64_t moved_ms;             /* of an actor: when a step of it came to be known */
     bool has_heartbeat;           /* on this connection */
     Heartbeat heartbeat;          /* the newest */
+    int64_t faults_minute_ms;     /* when the present minute began */
+    uint64_t faults_in_minute;    /* in the present one */
+    int64_t faults_alarm_ms;      /* they are an alarm until then */
     char labels[STATUS_TEXT_MAX]; /* joined by commas */
     ActorSession *session;        /* of an actor; else NULL */
     bool welcome_due;
@@ -84,7 +87,9 @@ typedef struct KeyUse {
     UT_hash_handle hh;
 } KeyUse;
 
-/* Lines about strangers: the first of an interval are logged, of the others the number is. */
+/* Lines that could come in a flood: the first of an interval are logged, of the others the number
+ * is.
+ */
 typedef struct GuardLines {
     int64_t since_ms;
     uint32_t said;
@@ -110,11 +115,13 @@ struct Fleet {
     uint64_t grants;
     int64_t next_expiry_ms;
 
-    Peer *peers;         /* uthash by link */
-    Peer *outgoing;      /* utlist: peers with something due */
-    Stranger *strangers; /* uthash by link, oldest first */
-    KeyUse *keys;        /* uthash */
-    GuardLines guard_lines;
+    Peer *peers;            /* uthash by link */
+    Peer *outgoing;         /* utlist: peers with something due */
+    Stranger *strangers;    /* uthash by link, oldest first */
+    KeyUse *keys;           /* uthash */
+    GuardLines guard_lines; /* about strangers */
+    GuardLines fault_lines; /* about faults of environments */
+    char last_fault[STATUS_TEXT_MAX];
     SessionTable sessions;
     ActorSession **actors;    /* (peers_max) connected ones, by actor_index where not NULL */
     uint32_t *incarnations;   /* (peers_max) how often an index was given */
@@ -166,6 +173,11 @@ void fleet_credit(Fleet *fleet);
 /* --- fleet_guard.c -----------------------------------------------------------------------------
  */
 
+/* Whether another line may be logged in this interval; and at its end, the number of those that
+ * were not. */
+bool fleet_may_say(const Fleet *fleet, GuardLines *lines);
+void fleet_lines_tick(const Fleet *fleet, GuardLines *lines, const char *what);
+
 /* A line about somebody who is not let in; in a flood of them only their number is logged. */
 void fleet_note_stranger(Fleet *fleet, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -207,6 +219,16 @@ void fleet_handle_drain(Fleet *fleet, Peer *peer, const Drain *drain);
 
 /* Tells a draining actor to leave when it has sent all that it has, or does not go on. */
 void fleet_drain_tick(Fleet *fleet, Peer *peer);
+
+/* --- fleet_faults.c ----------------------------------------------------------------------------
+ */
+
+/* Counts what is new in a heartbeat, and logs what is the first of its kind. */
+void fleet_handle_faults(Fleet *fleet, Peer *peer, const Heartbeat *heartbeat);
+void fleet_faults_tick(Fleet *fleet);
+
+/* Adds an alarm where an actor has too many. */
+void fleet_faults_alarm(const Fleet *fleet, RunStatus *status);
 
 /* --- fleet_status.c ----------------------------------------------------------------------------
  */

@@ -48,6 +48,9 @@ static void make_status(Fleet *fleet, int64_t now_ms, Message *message)
     message->status.garbage_messages = counts.garbage_messages;
     message->status.lost_segments = counts.lost_segments;
     message->status.lost_steps = counts.lost_steps;
+    message->status.faults = counts.faults;
+    memcpy(message->status.last_fault, fleet->last_fault, sizeof message->status.last_fault);
+    fleet_faults_alarm(fleet, &message->status);
     message->status.evaluators = fleet->num_evaluators;
     message->status.actors = fleet->status_actors;
     message->status.num_actors =

@@ -59,6 +59,7 @@ static void fill_actor(const Fleet *fleet, const Peer *peer, ActorStatus *status
         .expired_segments = heartbeat->lost_segments,
         .expired_steps = heartbeat->lost_steps,
         .draining = session->draining,
+        .faults = session->faults,
     };
     fill_policy_lag(fleet, peer, status);
     char reason[WIRE_TEXT_MAX + 1];
@@ -70,6 +71,8 @@ static void fill_actor(const Fleet *fleet, const Peer *peer, ActorStatus *status
              reason);
     snprintf(status->waiting_for, sizeof status->waiting_for, "%.*s", STATUS_TEXT_MAX - 1,
              heartbeat->waiting_for);
+    snprintf(status->last_fault, sizeof status->last_fault, "%.*s", STATUS_TEXT_MAX - 1,
+             heartbeat->last_fault);
 }
 
 uint32_t fleet_actor_status(const Fleet *fleet, ActorStatus *actors, uint32_t max, int64_t now_ms)

@@ -9,6 +9,7 @@
 
 #include <uthash.h>
 
+#include "common/env_fault.h"
 #include "learner/fleet/identity.h"
 #include "proto/wire.h"
 
@@ -29,6 +30,10 @@ typedef struct ActorSession {
     uint64_t last_slots; /* the same, of slots */
     uint64_t lost_steps; /* acknowledged, and lost by the learner */
     int64_t last_heard_ms;
+    EnvFaults faults;             /* of its process: the highest counts that were told */
+    uint32_t faults_said;         /* bit set: this kind was logged */
+    bool faults_known;            /* a heartbeat told of them */
+    bool restored;                /* of an earlier start of the learner */
     bool draining;                /* gets no more steps, and leaves when it has sent what it has */
     bool drained;                 /* it was told to leave */
     bool rejoined;                /* on another connection: it may hold steps beyond its limit */

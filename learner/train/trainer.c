@@ -136,7 +136,8 @@ static void record_metrics(Trainer *trainer, bool force)
                             .rollbacks = run->rollbacks,
                             .log_bytes = log.bytes,
                             .unlogged_segments = log.unlogged,
-                            .log_failing = !log.durable};
+                            .log_failing = !log.durable,
+                            .faults = exchange_faults(trainer->setup.exchange)};
     metrics_write_row(&trainer->metrics, &counts);
     metrics_lap(&trainer->metrics, METRICS_OTHER);
 }

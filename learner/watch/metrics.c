@@ -13,7 +13,7 @@ static const char header[] =
     "critic_grad_norm,actor_grad_norm,env_steps_per_s,updates_per_s,policy_lag_versions,"
     "policy_lag_updates,replay_steps,waiting_share,ingesting_share,sampling_share,updating_share,"
     "publishing_share,other_share,eval_return,skipped_updates,rollbacks,log_bytes,"
-    "unlogged_segments,log_failing\n";
+    "unlogged_segments,log_failing,env_diverged,env_not_finite,env_raised,env_died,env_hung\n";
 
 /* A file of another version has other columns: it is moved aside. */
 static void move_other_aside(const char *path)
@@ -190,9 +190,12 @@ void metrics_write_row(Metrics *metrics, const MetricsCounts *counts)
     fprintf(metrics->file, ",%llu", (unsigned long long)counts->replay_steps);
     write_shares(metrics);
     write_number(metrics, metrics->eval_return);
-    fprintf(metrics->file, ",%llu,%llu,%llu,%llu,%d\n", (unsigned long long)counts->skipped_updates,
+    fprintf(metrics->file, ",%llu,%llu,%llu,%llu,%d", (unsigned long long)counts->skipped_updates,
             (unsigned long long)counts->rollbacks, (unsigned long long)counts->log_bytes,
             (unsigned long long)counts->unlogged_segments, counts->log_failing);
+    for (int i = 0; i < ENV_FAULTS; i++)
+        fprintf(metrics->file, ",%llu", (unsigned long long)counts->faults.count[i]);
+    fputc('\n', metrics->file);
     if (ferror(metrics->file) || fflush(metrics->file) != 0) {
         /* Rows are lost, the run is not. */
         if (!metrics->write_failed)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/env_fault.h"
 #include "common/err.h"
 #include "common/segment.h"
 #include "common/version.h"
@@ -42,6 +43,7 @@ typedef struct MetricsCounts {
     uint64_t log_bytes;
     uint64_t unlogged_segments;
     bool log_failing;
+    EnvFaults faults; /* of all environments, since this start of the learner */
 } MetricsCounts;
 
 typedef struct Metrics {

@@ -69,6 +69,22 @@ static void test_progress_is_a_whole_snapshot(void **state)
     exchange_destroy(&exchange);
 }
 
+static void test_the_newest_faults_are_seen(void **state)
+{
+    (void)state;
+    static Exchange exchange;
+    make(&exchange);
+    EnvFaults faults = exchange_faults(&exchange);
+    assert_int_equal(env_faults_sum(&faults), 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        faults.count[ENV_FAULT_HUNG] = i;
+        exchange_set_faults(&exchange, &faults);
+    }
+    faults = exchange_faults(&exchange);
+    assert_int_equal(faults.count[ENV_FAULT_HUNG], 3);
+    exchange_destroy(&exchange);
+}
+
 static void test_evaluations_are_taken_oldest_first_and_keep_their_policy(void **state)
 {
     (void)state;
@@ -214,6 +230,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_newest_policy_is_taken_once),
         cmocka_unit_test(test_progress_is_a_whole_snapshot),
+        cmocka_unit_test(test_the_newest_faults_are_seen),
         cmocka_unit_test(test_evaluations_are_taken_oldest_first_and_keep_their_policy),
         cmocka_unit_test(test_outcomes_come_back_in_the_order_of_the_answers),
         cmocka_unit_test(test_unanswered_evaluations_are_bounded_and_every_outcome_fits),

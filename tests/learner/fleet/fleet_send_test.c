@@ -189,6 +189,8 @@ static void test_a_status_of_a_huge_fleet_fits_a_frame(void **state)
     world_start(world);
     Message heartbeat = {.kind = MESSAGE_HEARTBEAT, .heartbeat = {.dropped_steps = UINT64_MAX}};
     memset(heartbeat.heartbeat.waiting_for, 'w', WIRE_TEXT_MAX);
+    memset(heartbeat.heartbeat.last_fault, 'f', WIRE_TEXT_MAX);
+    memset(&heartbeat.heartbeat.faults, 0x7f, sizeof heartbeat.heartbeat.faults);
     Hello hello = world_hello(ROLE_ACTOR, 0, 1);
     memset(hello.name, 'n', WIRE_NAME_MAX);
     static Message message;

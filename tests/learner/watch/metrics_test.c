@@ -14,7 +14,7 @@
 #include "learner/watch/metrics.h"
 #include "tests/common/scratch.h"
 
-enum { COLUMNS = 28, LINES_MAX = 8, NEVER_MS = 3600000 };
+enum { COLUMNS = 33, LINES_MAX = 8, NEVER_MS = 3600000 };
 
 static Scratch scratch;
 
@@ -95,7 +95,8 @@ static void write_row(Metrics *metrics, uint64_t env_steps, uint64_t updates, ui
                             .episodes = episodes,
                             .replay_steps = replay_steps,
                             .unlogged_segments = 7,
-                            .log_failing = true};
+                            .log_failing = true,
+                            .faults = {{1, 20, 300, 4000, UINT64_C(1) << 53}}};
     metrics_write_row(metrics, &counts);
 }
 
@@ -117,6 +118,24 @@ static void test_a_row_has_a_cell_for_each_column(void **state)
     assert_true(number(&table, 1, "replay_steps") == 40);
     assert_true(number(&table, 1, "unlogged_segments") == 7);
     assert_true(number(&table, 1, "log_failing") == 1);
+    free(table.text);
+}
+
+static void test_faults_of_environments_are_counted_by_kind(void **state)
+{
+    (void)state;
+    static const char *const counts[ENV_FAULTS] = {"1", "20", "300", "4000", "9007199254740992"};
+    Metrics metrics;
+    Table table;
+    start(&metrics, NEVER_MS);
+    write_row(&metrics, 0, 0, 0, 0);
+    metrics_close(&metrics);
+    table_read(&table);
+    for (int i = 0; i < ENV_FAULTS; i++) {
+        char column[32];
+        snprintf(column, sizeof column, "env_%s", env_fault_name((EnvFault)i));
+        assert_string_equal(cell(&table, 1, column), counts[i]);
+    }
     free(table.text);
 }
 
@@ -341,6 +360,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make, unmake)
     const struct CMUnitTest tests[] = {
         TEST(test_a_row_has_a_cell_for_each_column),
+        TEST(test_faults_of_environments_are_counted_by_kind),
         TEST(test_what_did_not_happen_is_an_empty_cell),
         TEST(test_means_are_over_one_interval),
         TEST(test_only_finished_episodes_count),
