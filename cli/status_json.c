@@ -6,6 +6,14 @@ static json_t *count(uint64_t value)
     return json_integer((json_int_t)value);
 }
 
+static json_t *faults_json(const EnvFaults *faults)
+{
+    json_t *json = json_object();
+    for (int i = 0; i < ENV_FAULTS; i++)
+        json_object_set_new(json, env_fault_name((EnvFault)i), count(faults->count[i]));
+    return json;
+}
+
 static json_t *actor_json(const ActorStatus *actor)
 {
     json_t *json = json_pack(
@@ -16,32 +24,34 @@ static json_t *actor_json(const ActorStatus *actor)
         "silent_ms", count(actor->silent_ms), "policy_lag_updates",
         count(actor->policy_lag_updates), "policy_epoch_old", actor->policy_epoch_old);
     json_t *rest = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:s}", "unused_credit",
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:o, s:s}", "unused_credit",
         count(actor->unused_credit), "send_credit", count(actor->send_credit), "outbox_segments",
         count(actor->outbox_segments), "dropped_steps", count(actor->dropped_steps), "lost_steps",
         count(actor->lost_steps), "expired_segments", count(actor->expired_segments),
         "expired_steps", count(actor->expired_steps), "draining", actor->draining, "waiting_for",
-        actor->waiting_for, "learner_reason", actor->learner_reason);
+        actor->waiting_for, "learner_reason", actor->learner_reason, "faults",
+        faults_json(&actor->faults), "last_fault", actor->last_fault);
     json_object_update(json, rest);
     json_decref(rest);
     return json;
 }
 
-/* How it stands with the log, and with what was refused or lost. */
+/* How it stands with the log, and with what was refused, lost, or went wrong. */
 static json_t *health_json(const RunStatus *status)
 {
     json_t *alarms = json_array();
     for (uint32_t i = 0; i < status->num_alarms; i++)
         json_array_append_new(alarms, json_string(status->alarms[i]));
-    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "alarms",
-                     alarms, "log_state", status->log_state, "log_bytes", count(status->log_bytes),
-                     "log_position", count(status->log_position), "log_synced_position",
-                     count(status->log_synced_position), "skipped_updates",
+    return json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}",
+                     "alarms", alarms, "log_state", status->log_state, "log_bytes",
+                     count(status->log_bytes), "log_position", count(status->log_position),
+                     "log_synced_position", count(status->log_synced_position), "skipped_updates",
                      count(status->skipped_updates), "rollbacks", count(status->rollbacks),
                      "refused_peers", count(status->refused_peers), "garbage_messages",
                      count(status->garbage_messages), "half_open", count(status->half_open),
                      "sessions", count(status->sessions), "lost_segments",
-                     count(status->lost_segments), "lost_steps", count(status->lost_steps));
+                     count(status->lost_segments), "lost_steps", count(status->lost_steps),
+                     "faults", faults_json(&status->faults), "last_fault", status->last_fault);
 }
 
 json_t *status_json(const RunStatus *status)

@@ -6,7 +6,7 @@
 
 #include "common/run_status.h"
 
-/* Prints a page of at most 120 columns on stdout: alarms first. */
+/* Prints a page on stdout, alarms first. Lines have at most 120 columns, but for a longer word. */
 void status_print(const RunStatus *status);
 
 /* All of it; NULL when out of memory. */

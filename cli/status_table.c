@@ -6,7 +6,45 @@
 #include "cli/status_show.h"
 #include "common/text.h"
 
-enum { NAME_COLUMNS = 24, LINE_BYTES = 110 };
+enum { NAME_COLUMNS = 24, LINE_BYTES = 110, PAGE_COLUMNS = 120 };
+
+/* Prints text after a title, on as many lines as it needs: none is cut, since a reason often comes
+ * last. The lines after the first begin below the text. */
+static void print_wrapped(const char *title, const char *text)
+{
+    int indent = (int)strlen(title);
+    int column = indent;
+    fputs(title, stdout);
+    while (*text) {
+        int bytes = (int)strcspn(text, " ");
+        int width = 0; /* of the word, in characters */
+        for (int i = 0; i < bytes; i++)
+            width += ((unsigned char)text[i] & 0xC0) != 0x80;
+        if (column > indent && column + 1 + width > PAGE_COLUMNS) {
+            printf("\n%*s", indent, "");
+            column = indent;
+        } else if (column > indent) {
+            putchar(' ');
+            column++;
+        }
+        printf("%.*s", bytes, text);
+        column += width;
+        text += bytes;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
+/* What went wrong in environments, where something did. */
+static void print_faults(const char *title, const EnvFaults *faults, const char *last)
+{
+    char line[STATUS_FAULTS_BYTES + STATUS_TEXT_MAX + 16], text[STATUS_FAULTS_BYTES];
+    run_status_faults(faults, text);
+    if (text[0] == '\0')
+        return;
+    snprintf(line, sizeof line, "%s%s%s", text, last[0] ? "; last: " : "", last);
+    print_wrapped(title, line);
+}
 
 /* --- The run -----------------------------------------------------------------------------------
  */
@@ -50,7 +88,7 @@ static void print_peers(const RunStatus *status)
     char a[TEXT_NUMBER_BYTES], b[TEXT_NUMBER_BYTES];
     printf("  sessions    %s remembered\n", text_thousands(status->sessions, a));
     if (status->refused_peers > 0 || status->garbage_messages > 0)
-        printf("  refused     %s peers, %s messages that could not be read\n",
+        printf("  refused     %s attempts to join, %s messages that could not be read\n",
                text_thousands(status->refused_peers, a),
                text_thousands(status->garbage_messages, b));
     if (status->half_open > 0)
@@ -66,7 +104,7 @@ static void print_run(const RunStatus *status)
 {
     char a[TEXT_NUMBER_BYTES], b[TEXT_NUMBER_BYTES], excerpt[LINE_BYTES];
     for (uint32_t i = 0; i < status->num_alarms; i++)
-        printf("ALARM: %s\n", text_excerpt(status->alarms[i], excerpt, sizeof excerpt));
+        print_wrapped("ALARM: ", status->alarms[i]);
     printf("%s: %s\n", status->env[0] ? status->env : "no environment yet", status->phase);
     if (status->waiting_for[0] != '\0')
         printf("  waiting     %s\n", text_excerpt(status->waiting_for, excerpt, sizeof excerpt));
@@ -82,6 +120,7 @@ static void print_run(const RunStatus *status)
            status->epoch);
     print_log(status);
     print_peers(status);
+    print_faults("  faults      ", &status->faults, status->last_fault);
     printf("  running     %.0f s", (double)status->wall_ms / 1000);
     if (!isnan(status->seconds_left))
         printf(", about %.0f s left", status->seconds_left);
@@ -108,8 +147,9 @@ static void print_detail(const char *title, const char *format, ...)
 static void print_losses(const ActorStatus *actor)
 {
     if (actor->dropped_steps > 0)
-        print_detail("dropped", "%llu steps that were not finite",
+        print_detail("dropped", "%llu steps, which a fault of the environment took",
                      (unsigned long long)actor->dropped_steps);
+    print_faults("        faults   ", &actor->faults, actor->last_fault);
     if (actor->lost_steps > 0)
         print_detail("lost", "%llu acknowledged steps, in a power cut of the learner",
                      (unsigned long long)actor->lost_steps);
