@@ -11,6 +11,7 @@
 #include "actor/rollout.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/text.h"
 
 enum {
     PLACES_PER_ENV = 6, /* of the outbox: one being filled, the others on their way */
@@ -19,6 +20,7 @@ enum {
     CALL_NS = 50000000,        /* the same where the environments are slow */
     WAIT_MAX_MS = 1000,
     WAIT_LOGGED_MS = 5000, /* a wait that lasts longer is logged */
+    SLOW_MS = 5000,        /* environments that finish no step for so long are said to be slow */
     STOP_WAIT_MS = 1000,   /* for the last acknowledgements */
     RATE_WINDOW_MS = 1000, /* over which steps per second are counted */
     SESSION_WORD_BYTES = 9,
@@ -38,6 +40,7 @@ typedef struct Actor {
     uint64_t steps;           /* recorded, ever */
     uint64_t rate_steps;      /* of these at the begin of the rate's window, */
     int64_t rate_ms;          /* and when that was */
+    int64_t stepped_ms;       /* when a step was last recorded, or none could be */
     int64_t waiting_since_ms; /* 0: it is stepping */
     bool waiting_said;
     char waiting_for[WIRE_TEXT_MAX + 1];
@@ -110,6 +113,17 @@ static const char *why_not_step(const Actor *actor, int64_t now_ms)
     return NULL;
 }
 
+/* What is waited for while steps may be taken, but none is finished; NULL: nothing. */
+static const char *why_slow(const Actor *actor, int64_t now_ms, char text[WIRE_TEXT_MAX + 1])
+{
+    int64_t slow_ms = now_ms - actor->stepped_ms;
+    if (slow_ms <= SLOW_MS)
+        return NULL;
+    snprintf(text, WIRE_TEXT_MAX + 1, "waiting for the environment: %.1f s",
+             (double)slow_ms / 1000);
+    return text;
+}
+
 static void note_wait(Actor *actor, const char *reason, int64_t now_ms)
 {
     if (!reason) {
@@ -142,6 +156,12 @@ static void fill_heartbeat(Actor *actor, int64_t now_ms)
     uplink->status.version = actor->policy.version;
     uplink->status.dropped_steps = actor->rollout ? rollout_dropped_steps(actor->rollout) : 0;
     memcpy(uplink->status.waiting_for, actor->waiting_for, sizeof uplink->status.waiting_for);
+    uplink->status.sessions = (uint32_t)uplink->sessions;
+    if (actor->rollout) {
+        uplink->status.faults = *rollout_faults(actor->rollout);
+        text_excerpt(rollout_last_fault(actor->rollout), uplink->status.last_fault,
+                     sizeof uplink->status.last_fault);
+    }
 }
 
 /* One look at the sockets: messages in and out, weights in. */
@@ -215,6 +235,7 @@ static bool flush_by_age(const Actor *actor)
 
 static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
 {
+    uint64_t steps = 0; /* at the last look */
     while (!*stop) {
         int64_t now_ms = clock_ms();
         actor->looked_ns = clock_ns();
@@ -226,7 +247,11 @@ static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
         if (flush_by_age(actor))
             rollout_flush(actor->rollout, now_ms, false);
         const char *reason = why_not_step(actor, now_ms);
-        note_wait(actor, reason, now_ms);
+        if (reason || actor->steps != steps)
+            actor->stepped_ms = now_ms;
+        steps = actor->steps;
+        char slow[WIRE_TEXT_MAX + 1];
+        note_wait(actor, reason ? reason : why_slow(actor, now_ms, slow), now_ms);
         if (reason) {
             wait_for_learner(actor, now_ms);
             continue;
@@ -245,7 +270,7 @@ static void leave(Actor *actor, ByeReason reason)
     int64_t until_ms = clock_ms() + STOP_WAIT_MS;
     Err err;
     if (actor->rollout)
-        rollout_flush(actor->rollout, clock_ms(), true);
+        rollout_stop(actor->rollout);
     while (uplink->state == UPLINK_ACTIVE && outbox_unacked(&actor->outbox) > 0 &&
            clock_ms() < until_ms) {
         if (connection_drive(&actor->connection, clock_ms(), &err) != 0)

@@ -1,5 +1,6 @@
 #include "actor/rollout.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,13 +16,15 @@ enum {
 /* One environment and the segment that it is writing. */
 typedef struct Lane {
     Env *env;
-    Segment *open; /* NULL: none */
+    Segment *open;   /* NULL: none; a lane with a step in flight has one */
+    Version version; /* of the policy that the step in flight was taken with */
     int64_t opened_ms;
     uint64_t episode; /* from 0 */
     uint32_t episode_steps;
     double episode_return;
     int dropped_in_a_row;
-    bool running; /* an episode is; else the next step begins with a reset */
+    bool running;   /* an episode is; else the next step begins with a reset, */
+    bool resetting; /* which is in flight */
     Explore explore;
 } Lane;
 
@@ -30,12 +33,19 @@ struct Rollout {
     Outbox *outbox;
     RolloutConfig config;
     int num_envs;
-    int first; /* of the next step: where credit is short, the environments take turns */
+    int first;     /* whose turn it is: where credit is short, the environments take turns */
+    int in_flight; /* steps, of the lanes from `first` on */
+    bool failed;   /* the last of these could not even be begun, for the reason */
+    int failed_code;
+    Err failed_err;
     Lane *lanes;
     float *obs;      /* (num_envs, obs_dim) current */
     float *next_obs; /* (obs_dim) */
+    float *actions;  /* (num_envs, act_dim) of the steps in flight */
     bool blocked;
     uint64_t dropped_steps;
+    EnvFaults faults;
+    char last_fault[sizeof(Err)]; /* "": none */
 };
 
 int rollout_new(EnvKind *kind, int num_envs, Outbox *outbox, Rollout **rollout_pointer, Err *err)
@@ -50,8 +60,9 @@ int rollout_new(EnvKind *kind, int num_envs, Outbox *outbox, Rollout **rollout_p
     rollout->lanes = calloc((size_t)num_envs, sizeof(Lane));
     rollout->obs = calloc((size_t)num_envs * obs_dim, sizeof(float));
     rollout->next_obs = calloc(obs_dim, sizeof(float));
+    rollout->actions = calloc((size_t)num_envs * (size_t)rollout->spec->act_dim, sizeof(float));
     int code = ERR_OK;
-    if (!rollout->lanes || !rollout->obs || !rollout->next_obs)
+    if (!rollout->lanes || !rollout->obs || !rollout->next_obs || !rollout->actions)
         code = err_set(err, ERR_NOMEM, "out of memory for %d environments", num_envs);
     for (int i = 0; i < num_envs && code == 0; i++)
         code = env_new(kind, &rollout->lanes[i].env, err);
@@ -71,6 +82,7 @@ void rollout_destroy(Rollout **rollout_pointer)
     free(rollout->lanes);
     free(rollout->obs);
     free(rollout->next_obs);
+    free(rollout->actions);
     free(rollout);
     *rollout_pointer = NULL;
 }
@@ -86,6 +98,11 @@ static float *lane_obs(const Rollout *rollout, int i)
     return rollout->obs + (size_t)i * (size_t)rollout->spec->obs_dim;
 }
 
+static float *lane_action(const Rollout *rollout, int i)
+{
+    return rollout->actions + (size_t)i * (size_t)rollout->spec->act_dim;
+}
+
 static int begin_episode(Rollout *rollout, int i, Err *err)
 {
     Lane *lane = &rollout->lanes[i];
@@ -93,15 +110,13 @@ static int begin_episode(Rollout *rollout, int i, Err *err)
     uint64_t actor = rng_actor_key(config->actor_index, config->incarnation);
     uint64_t env = (uint64_t)i;
     Rng reset = rng_stream(config->seed, RNG_RESET, actor, env, lane->episode);
-    int code = env_reset(lane->env, rng_u64(&reset), lane_obs(rollout, i), err);
-    if (code != 0)
-        return code;
     explore_reset(&lane->explore, rng_stream(config->seed, RNG_EXPLORE, actor, env, lane->episode),
                   rollout->spec->act_dim);
     lane->episode_steps = 0;
     lane->episode_return = 0;
-    lane->running = true;
-    return ERR_OK;
+    int code = env_reset_begin(lane->env, rng_u64(&reset), err);
+    lane->resetting = code == 0;
+    return code;
 }
 
 static void end_episode(Lane *lane)
@@ -118,18 +133,10 @@ static void close_segment(Rollout *rollout, Lane *lane, SegmentEnd end)
     lane->open = NULL;
 }
 
-/* Gives a lane what a step needs: a running episode and an open segment. False when it cannot. */
-static int prepare_lane(Rollout *rollout, int i, Version version, int64_t now_ms, Err *err)
+/* Begins to write a segment at the lane's present observation. ERR_FULL. */
+static int open_segment(Rollout *rollout, int i, Version version, int64_t now_ms)
 {
     Lane *lane = &rollout->lanes[i];
-    if (!lane->running) {
-        int code = begin_episode(rollout, i, err);
-        if (code != 0)
-            return code;
-    }
-    if (lane->open && lane->open->num_steps > 0)
-        return ERR_OK;
-    /* One without steps was opened by a call that had no time left for the step. */
     if (!lane->open)
         lane->open = outbox_open(rollout->outbox);
     if (!lane->open)
@@ -143,24 +150,53 @@ static int prepare_lane(Rollout *rollout, int i, Version version, int64_t now_ms
     return ERR_OK;
 }
 
-/* A step whose numbers are not finite did not happen: the segment ends, truncated, at the last good
- * observation, and the next step begins an episode. */
-static int drop_step(Rollout *rollout, int i, Err *why)
+/* Closes a lane's segment, or gives it back where nothing is in it. */
+static void end_segment(Rollout *rollout, Lane *lane, SegmentEnd end)
 {
-    Lane *lane = &rollout->lanes[i];
-    uint64_t count = ++rollout->dropped_steps;
-    if (count <= DROPPED_LOGGED || count % 1000 == 0)
-        log_warn("environment %d, episode %llu, step %u is dropped: %s (%llu dropped so far)", i,
-                 (unsigned long long)lane->episode, lane->episode_steps, why->text,
-                 (unsigned long long)count);
     if (lane->open && lane->open->num_steps > 0) {
-        close_segment(rollout, lane, SEGMENT_TRUNCATED);
+        close_segment(rollout, lane, end);
     } else if (lane->open) {
         outbox_discard(rollout->outbox, lane->open);
         lane->open = NULL;
     }
+}
+
+/* Counts what went wrong in a lane, and says it: the first ones, then now and then. */
+static void count_fault(Rollout *rollout, int i, bool is_start, const Err *why)
+{
+    const Lane *lane = &rollout->lanes[i];
+    EnvFault fault = env_fault(lane->env);
+    rollout->faults.count[fault]++;
+    snprintf(rollout->last_fault, sizeof rollout->last_fault, "environment %d: %.400s", i,
+             why->text);
+    uint64_t count = env_faults_sum(&rollout->faults);
+    if (count > DROPPED_LOGGED && count % 1000 != 0)
+        return;
+    char what[32] = "does not start";
+    if (!is_start)
+        snprintf(what, sizeof what, "step %u is dropped", lane->episode_steps);
+    log_warn("environment %d, episode %llu, %s: %s (%s; %llu faults so far)", i,
+             (unsigned long long)lane->episode, what, why->text, env_fault_name(fault),
+             (unsigned long long)count);
+}
+
+/* A step or a start whose numbers are not finite, or that was lost with its worker, did not happen:
+ * the segment ends, truncated, at the last good observation, and the next step begins an episode.
+ * Returns code where it is another error, or why this cannot go on. */
+static int drop_step(Rollout *rollout, int i, int code, Err *why)
+{
+    if (code != ERR_DIVERGED && code != ERR_LOST)
+        return code;
+    Lane *lane = &rollout->lanes[i];
+    bool is_start = !lane->running;
+    count_fault(rollout, i, is_start, why);
+    /* While a worker is started again its starts are lost: nothing was to be recorded yet. */
+    if (!is_start || code == ERR_DIVERGED)
+        rollout->dropped_steps++;
+    end_segment(rollout, lane, SEGMENT_TRUNCATED);
     end_episode(lane);
-    if (++lane->dropped_in_a_row < DROPPED_IN_A_ROW_MAX)
+    /* How often a worker may fail is for its backend to say. */
+    if (code == ERR_LOST || ++lane->dropped_in_a_row < DROPPED_IN_A_ROW_MAX)
         return ERR_OK;
     Err last = *why;
     return err_set(why, ERR_ENV,
@@ -170,14 +206,14 @@ static int drop_step(Rollout *rollout, int i, Err *why)
 }
 
 /* Writes one step into the lane's segment, and closes it when it is full or the episode is over. */
-static void record_step(Rollout *rollout, int i, const float *action, const EnvOutcome *outcome)
+static void record_step(Rollout *rollout, int i, const EnvOutcome *outcome)
 {
     Lane *lane = &rollout->lanes[i];
     Segment *segment = lane->open;
     size_t obs_dim = (size_t)rollout->spec->obs_dim;
     size_t act_dim = (size_t)rollout->spec->act_dim;
     size_t step = (size_t)segment->num_steps;
-    memcpy(segment->action + step * act_dim, action, act_dim * sizeof(float));
+    memcpy(segment->action + step * act_dim, lane_action(rollout, i), act_dim * sizeof(float));
     segment->reward[step] = outcome->reward;
     memcpy(segment->obs + (step + 1) * obs_dim, rollout->next_obs, obs_dim * sizeof(float));
     memcpy(lane_obs(rollout, i), rollout->next_obs, obs_dim * sizeof(float));
@@ -193,85 +229,178 @@ static void record_step(Rollout *rollout, int i, const float *action, const EnvO
     }
 }
 
-/* One step of one lane with the policy's action (NULL: uniform). 1 when it was recorded. */
-static int step_lane(Rollout *rollout, int i, const float *policy_action, Err *err)
+/* What is left of the time of a call that began then; INT64_MAX where it has no limit. */
+static int64_t left_ns(const Rollout *rollout, int64_t start_ns)
+{
+    int64_t call_ns = rollout->config.call_ns;
+    if (call_ns == 0)
+        return INT64_MAX;
+    int64_t left = start_ns + call_ns - clock_ns();
+    return left > 0 ? left : 0;
+}
+
+/* Finishes what a lane has in flight, within this time. */
+static int finish(const Rollout *rollout, int i, int64_t within_ns, float *obs, EnvOutcome *outcome,
+                  Err *err)
+{
+    int timeout_ms = within_ns == INT64_MAX ? -1 : (int)(within_ns / 1000000);
+    return env_finish(rollout->lanes[i].env, timeout_ms, obs, outcome, err);
+}
+
+/* Finishes a lane's reset and gives it a segment to write. ERR_FULL, ERR_AGAIN. */
+static int prepare_lane(Rollout *rollout, int i, Version version, int64_t now_ms, int64_t within_ns,
+                        Err *err)
 {
     Lane *lane = &rollout->lanes[i];
+    if (lane->resetting) {
+        int code = finish(rollout, i, within_ns, lane_obs(rollout, i), NULL, err);
+        if (code == ERR_AGAIN)
+            return code;
+        lane->resetting = false;
+        if (code != 0)
+            return code;
+        lane->running = true;
+    }
+    if (lane->open && lane->open->num_steps > 0)
+        return ERR_OK;
+    /* One without steps was opened by a call that could not begin the step. */
+    return open_segment(rollout, i, version, now_ms);
+}
+
+/* Gives up to `wanted` lanes, from `first` on, what a step needs: a running episode and an open
+ * segment. *ready: how many have it. ERR_FULL when the outbox has no more places. */
+static int prepare_lanes(Rollout *rollout, int wanted, Version version, int64_t now_ms,
+                         int64_t start_ns, int *ready, Err *err)
+{
+    int n = rollout->num_envs;
+    *ready = 0;
+    /* All resets begin before the first one is waited for. */
+    for (int k = 0; k < wanted; k++) {
+        int i = (rollout->first + k) % n;
+        if (rollout->lanes[i].running || rollout->lanes[i].resetting)
+            continue;
+        int code = begin_episode(rollout, i, err);
+        if (code != 0) {
+            code = drop_step(rollout, i, code, err);
+            wanted = k;
+        }
+        if (code != 0)
+            return code;
+    }
+    /* A reset may be slow too. */
+    while (*ready < wanted) {
+        int i = (rollout->first + *ready) % n;
+        int64_t left = rollout->lanes[i].resetting ? left_ns(rollout, start_ns) : 0;
+        if (rollout->lanes[i].resetting && left == 0 && *ready > 0)
+            return ERR_OK;
+        int code = prepare_lane(rollout, i, version, now_ms, left, err);
+        if (code == ERR_AGAIN)
+            return ERR_OK;
+        if (code == ERR_FULL)
+            return code;
+        if (code != 0) /* the start itself is unsound: try another one, next time */
+            return drop_step(rollout, i, code, err);
+        (*ready)++;
+    }
+    return ERR_OK;
+}
+
+/* Begins a step of each of the next `ready` lanes, with the policy's action or a uniform one. */
+static void begin_steps(Rollout *rollout, Policy *policy, int ready)
+{
+    int n = rollout->num_envs;
     int act_dim = rollout->spec->act_dim;
-    float action[SPEC_ACT_DIM_MAX];
-    if (policy_action) {
-        memcpy(action, policy_action, (size_t)act_dim * sizeof(float));
-        explore_apply(&lane->explore, &rollout->config.explore, action, act_dim);
-    } else {
-        explore_uniform(&lane->explore, action, act_dim);
+    const float *actions = policy_is_set(policy) ? policy_act(policy, rollout->obs, n) : NULL;
+    while (rollout->in_flight < ready && !rollout->failed) {
+        int i = (rollout->first + rollout->in_flight) % n;
+        Lane *lane = &rollout->lanes[i];
+        float *action = lane_action(rollout, i);
+        if (actions) {
+            memcpy(action, actions + (size_t)i * (size_t)act_dim, (size_t)act_dim * sizeof(float));
+            explore_apply(&lane->explore, &rollout->config.explore, action, act_dim);
+        } else {
+            explore_uniform(&lane->explore, action, act_dim);
+        }
+        lane->version = policy->version;
+        /* One that cannot begin is dropped when its turn comes, after those before it. */
+        rollout->failed_code = env_step_begin(lane->env, action, &rollout->failed_err);
+        rollout->failed = rollout->failed_code != 0;
+        rollout->in_flight++;
     }
+}
+
+/* Finishes the step of the lane whose turn it is. 1 when it was recorded, 0 when it was dropped,
+ * ERR_AGAIN when it is still in flight. */
+static int finish_step(Rollout *rollout, int64_t within_ns, Err *err)
+{
+    int i = rollout->first;
     EnvOutcome outcome;
-    int code = env_step(lane->env, action, rollout->next_obs, &outcome, err);
-    if (code == ERR_DIVERGED) {
-        return drop_step(rollout, i, err);
+    int code = 0;
+    if (rollout->failed && rollout->in_flight == 1) {
+        rollout->failed = false;
+        code = rollout->failed_code;
+        *err = rollout->failed_err;
+    } else {
+        code = finish(rollout, i, within_ns, rollout->next_obs, &outcome, err);
     }
-    if (code != 0)
+    if (code == ERR_AGAIN)
         return code;
-    record_step(rollout, i, action, &outcome);
+    rollout->in_flight--;
+    rollout->first = (i + 1) % rollout->num_envs;
+    if (code != 0)
+        return drop_step(rollout, i, code, err);
+    record_step(rollout, i, &outcome);
     return 1;
 }
 
-/* Whether a call that began then is over its time. */
-static bool out_of_time(const Rollout *rollout, int64_t start_ns)
+/* Finishes steps in flight until one is not ready or the time is over. Returns the number of steps
+ * recorded. */
+static int finish_steps(Rollout *rollout, uint64_t credit_steps, int64_t start_ns, Err *err)
 {
-    return rollout->config.call_ns > 0 && clock_ns() - start_ns >= rollout->config.call_ns;
-}
-
-/* Steps the next `ready` lanes, or fewer when the time is over. *stepped: how many. Returns the
- * number of steps recorded. */
-static int step_lanes(Rollout *rollout, Policy *policy, int ready, int64_t start_ns, int *stepped,
-                      Err *err)
-{
-    int n = rollout->num_envs;
-    const float *actions = policy_is_set(policy) ? policy_act(policy, rollout->obs, n) : NULL;
     int recorded = 0;
-    int k = 0;
-    while (k < ready && (k == 0 || !out_of_time(rollout, start_ns))) {
-        int i = (rollout->first + k) % n;
-        const float *action = actions ? actions + (size_t)i * (size_t)rollout->spec->act_dim : NULL;
-        int result = step_lane(rollout, i, action, err);
+    bool first = true;
+    while (rollout->in_flight > 0 && (uint64_t)recorded < credit_steps) {
+        int64_t within_ns = left_ns(rollout, start_ns);
+        if (within_ns == 0 && !first)
+            break;
+        int result = finish_step(rollout, within_ns, err);
+        if (result == ERR_AGAIN)
+            break;
         if (result < 0)
             return result;
         recorded += result;
-        k++;
+        first = false;
     }
-    *stepped = k;
     return recorded;
 }
 
 int rollout_step(Rollout *rollout, Policy *policy, uint64_t credit_steps, int64_t now_ms, Err *err)
 {
-    int n = rollout->num_envs;
     int64_t start_ns = clock_ns();
+    rollout->blocked = false;
+    if (rollout->in_flight > 0)
+        return finish_steps(rollout, credit_steps, start_ns, err);
+
+    int n = rollout->num_envs;
     int wanted = credit_steps < (uint64_t)n ? (int)credit_steps : n;
     int ready = 0;
-    int code = ERR_OK;
-    rollout->blocked = false;
-    /* A reset may be slow too. */
-    while (ready < wanted && code == 0 && (ready == 0 || !out_of_time(rollout, start_ns))) {
-        code = prepare_lane(rollout, (rollout->first + ready) % n, policy->version, now_ms, err);
-        if (code == ERR_DIVERGED) {
-            /* The start itself is unsound: try another one, next time. */
-            code = drop_step(rollout, (rollout->first + ready) % n, err);
-            wanted = ready;
-        } else if (code == 0) {
-            ready++;
-        }
-    }
+    int code = prepare_lanes(rollout, wanted, policy->version, now_ms, start_ns, &ready, err);
     if (code != 0 && code != ERR_FULL)
         return code;
-    int stepped = 0;
-    int recorded = ready > 0 ? step_lanes(rollout, policy, ready, start_ns, &stepped, err) : 0;
-    if (recorded < 0)
-        return recorded;
-    rollout->blocked = code == ERR_FULL && stepped == ready;
-    rollout->first = (rollout->first + stepped) % n;
+    int recorded = 0;
+    if (ready > 0) {
+        begin_steps(rollout, policy, ready);
+        recorded = finish_steps(rollout, credit_steps, start_ns, err);
+    }
+    rollout->blocked = code == ERR_FULL && rollout->in_flight == 0;
     return recorded;
+}
+
+/* Whether one of a lane's steps is in flight. */
+static bool steps_now(const Rollout *rollout, int i)
+{
+    int turn = (i - rollout->first + rollout->num_envs) % rollout->num_envs;
+    return turn < rollout->in_flight;
 }
 
 void rollout_flush(Rollout *rollout, int64_t now_ms, bool all)
@@ -280,13 +409,22 @@ void rollout_flush(Rollout *rollout, int64_t now_ms, bool all)
         Lane *lane = &rollout->lanes[i];
         if (!lane->open || (!all && now_ms - lane->opened_ms < rollout->config.segment_flush_ms))
             continue;
-        if (lane->open->num_steps > 0) {
+        if (!steps_now(rollout, i)) {
+            if (all || lane->open->num_steps > 0)
+                end_segment(rollout, lane, SEGMENT_CONTINUES);
+        } else if (lane->open->num_steps > 0 && rollout->outbox->num_free > 0) {
             close_segment(rollout, lane, SEGMENT_CONTINUES);
-        } else if (all) {
-            outbox_discard(rollout->outbox, lane->open);
-            lane->open = NULL;
+            CHECK(open_segment(rollout, i, lane->version, now_ms) == 0);
         }
     }
+}
+
+void rollout_stop(Rollout *rollout)
+{
+    rollout->in_flight = 0;
+    rollout->failed = false;
+    for (int i = 0; i < rollout->num_envs; i++)
+        end_segment(rollout, &rollout->lanes[i], SEGMENT_CONTINUES);
 }
 
 uint64_t rollout_open_steps(const Rollout *rollout)
@@ -305,4 +443,14 @@ bool rollout_is_blocked(const Rollout *rollout)
 uint64_t rollout_dropped_steps(const Rollout *rollout)
 {
     return rollout->dropped_steps;
+}
+
+const EnvFaults *rollout_faults(const Rollout *rollout)
+{
+    return &rollout->faults;
+}
+
+const char *rollout_last_fault(const Rollout *rollout)
+{
+    return rollout->last_fault;
 }

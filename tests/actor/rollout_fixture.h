@@ -36,10 +36,12 @@ typedef struct Fixture {
     Err err;
 } Fixture;
 
-static inline void fixture_start(Fixture *f, const char *env, const char *options, int num_envs,
-                                 int places, int segment_steps)
+/* With a kind that the fixture takes over. */
+static inline void fixture_start_kind(Fixture *f, EnvKind *kind, int num_envs, int places,
+                                      int segment_steps)
 {
     memset(f, 0, sizeof *f);
+    f->kind = kind;
     f->num_envs = num_envs;
     f->now_ms = 1000;
     f->config =
@@ -47,8 +49,6 @@ static inline void fixture_start(Fixture *f, const char *env, const char *option
                         .segment_steps = segment_steps,
                         .segment_flush_ms = 100,
                         .explore = {.noise = NOISE_OU, .sigma = 0.3, .ou_theta = 0.15, .ou_dt = 1}};
-    if (env_kind_open(&(EnvSetup){.name = env, .options = options}, &f->kind, &f->err) != 0)
-        fail_msg("%s", f->err.text);
     f->spec = env_kind_spec(f->kind);
     assert_int_equal(
         outbox_new(&f->outbox, places, f->spec->obs_dim, f->spec->act_dim, segment_steps), 0);
@@ -56,6 +56,16 @@ static inline void fixture_start(Fixture *f, const char *env, const char *option
     if (rollout_new(f->kind, num_envs, &f->outbox, &f->rollout, &f->err) != 0)
         fail_msg("%s", f->err.text);
     rollout_configure(f->rollout, &f->config);
+}
+
+static inline void fixture_start(Fixture *f, const char *env, const char *options, int num_envs,
+                                 int places, int segment_steps)
+{
+    EnvKind *kind = NULL;
+    Err err;
+    if (env_kind_open(&(EnvSetup){.name = env, .options = options}, &kind, &err) != 0)
+        fail_msg("%s", err.text);
+    fixture_start_kind(f, kind, num_envs, places, segment_steps);
 }
 
 static inline void fixture_finish(Fixture *f)
@@ -192,6 +202,23 @@ static inline void check_sent(const Fixture *f, bool may_drop)
     }
     uint64_t kept = outbox_unacked_steps(&f->outbox) + rollout_open_steps(f->rollout);
     assert_int_equal(steps + kept, f->recorded);
+}
+
+/* All that two rollouts sent, in the order of sending. */
+static inline void expect_equal_sent(const Fixture *a, const Fixture *b)
+{
+    assert_int_equal(a->num_sent, b->num_sent);
+    for (int i = 0; i < a->num_sent; i++) {
+        const Segment *x = a->sent[i];
+        const Segment *y = b->sent[i];
+        size_t steps = (size_t)x->num_steps;
+        assert_int_equal(x->env_index, y->env_index);
+        assert_int_equal(x->num_steps, y->num_steps);
+        assert_int_equal(x->end, y->end);
+        assert_int_equal(x->first_step, y->first_step);
+        assert_memory_equal(x->obs, y->obs, (steps + 1) * (size_t)a->spec->obs_dim * sizeof(float));
+        assert_memory_equal(x->action, y->action, steps * (size_t)a->spec->act_dim * sizeof(float));
+    }
 }
 
 /* Runs every episode again in an environment of its own: the start from the episode's stream, then

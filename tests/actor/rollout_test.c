@@ -219,23 +219,6 @@ static void test_what_an_environment_does_is_independent_of_the_turns(void **sta
     fixture_finish(&g);
 }
 
-/* All that two rollouts sent, in the order of sending. */
-static void expect_equal_sent(const Fixture *a, const Fixture *b)
-{
-    assert_int_equal(a->num_sent, b->num_sent);
-    for (int i = 0; i < a->num_sent; i++) {
-        const Segment *x = a->sent[i];
-        const Segment *y = b->sent[i];
-        size_t steps = (size_t)x->num_steps;
-        assert_int_equal(x->env_index, y->env_index);
-        assert_int_equal(x->num_steps, y->num_steps);
-        assert_int_equal(x->end, y->end);
-        assert_int_equal(x->first_step, y->first_step);
-        assert_memory_equal(x->obs, y->obs, (steps + 1) * (size_t)a->spec->obs_dim * sizeof(float));
-        assert_memory_equal(x->action, y->action, steps * (size_t)a->spec->act_dim * sizeof(float));
-    }
-}
-
 static void test_a_call_that_is_out_of_time_changes_nothing_of_what_is_recorded(void **state)
 {
     (void)state;

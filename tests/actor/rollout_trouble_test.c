@@ -16,13 +16,20 @@ test_a_step_that_is_not_finite_ends_the_segment_at_the_last_good_observation(voi
 {
     (void)state;
     const char *const options[] = {"after=5", "reward_after=5", "diverge_after=5"};
+    const EnvFault faults[] = {ENV_FAULT_NOT_FINITE, ENV_FAULT_NOT_FINITE, ENV_FAULT_DIVERGED};
+    const char *const words[] = {"observation 0 is nan", "the reward is nan", "left the line"};
     for (size_t i = 0; i < sizeof options / sizeof options[0]; i++) {
         fixture_start(&f, NAN_ENV, options[i], 1, 4, SEGMENT_STEPS);
         for (int t = 0; t < 5; t++)
             assert_int_equal(step(&f, 1), 1);
         assert_int_equal(rollout_dropped_steps(f.rollout), 0);
+        assert_string_equal(rollout_last_fault(f.rollout), "");
         assert_int_equal(step(&f, 1), 0);
         assert_int_equal(rollout_dropped_steps(f.rollout), 1);
+        assert_int_equal(rollout_faults(f.rollout)->count[faults[i]], 1);
+        assert_int_equal(env_faults_sum(rollout_faults(f.rollout)), 1);
+        assert_non_null(strstr(rollout_last_fault(f.rollout), "environment 0: "));
+        assert_non_null(strstr(rollout_last_fault(f.rollout), words[i]));
         take_segments(&f, 1);
         assert_int_equal(f.num_sent, 1);
         assert_int_equal(f.sent[0]->num_steps, 5);
