@@ -21,6 +21,8 @@ struct MujocoSim {
     double *qvel;                   /* (nv) */
 };
 
+enum { BOX_TRIES_MAX = 10000 };
+
 _Static_assert(sizeof(mjtNum) == sizeof(double), "MuJoCo must be built with double numbers");
 
 /* --- Making one ------------------------------------------------------------------------------ */
@@ -49,9 +51,9 @@ static int check_draws(const MujocoTask *task, const mjModel *m, Err *err)
         if (!mujoco_slice(size, draw->first, draw->count, &begin, &length))
             return err_set(err, ERR_USAGE, "start: %s has %d elements, not first %d, count %d",
                            of_qpos ? "qpos" : "qvel", size, draw->first, draw->count);
-        if (draw->each && length > MUJOCO_DRAW_DIMS_MAX)
-            return err_set(err, ERR_USAGE, "start: bounds of single elements are for %d at most",
-                           MUJOCO_DRAW_DIMS_MAX);
+        if (draw->distribution == MUJOCO_BOX && length > MUJOCO_BOX_DIMS_MAX)
+            return err_set(err, ERR_USAGE, "start: a box has %d elements at most, not %d",
+                           MUJOCO_BOX_DIMS_MAX, length);
     }
     return ERR_OK;
 }
@@ -190,33 +192,37 @@ int mujoco_sim_set_state(MujocoSim *sim, const double *qpos, const double *qvel,
     return rc;
 }
 
-/* Draws one part of a start into `values`, which holds the model's own. */
-static void draw_part(const MujocoDraw *draw, EnvRandom *random, double *values, int size)
+/* Draws a box's elements, once. False when its length is not within the norm's range. */
+static bool draw_box(const MujocoDraw *draw, EnvRandom *random, double *values, int length)
+{
+    double squares = 0.0;
+    for (int i = 0; i < length; i++) {
+        values[i] = env_random_uniform(random, draw->low[i], draw->high[i]);
+        squares += values[i] * values[i];
+    }
+    double norm = sqrt(squares);
+    return draw->norm.low == draw->norm.high || (norm > draw->norm.low && norm < draw->norm.high);
+}
+
+/* Draws one part of a start into `values` (size), which hold the model's own. */
+static int draw_part(const MujocoDraw *draw, EnvRandom *random, double *values, int size, Err *err)
 {
     int begin, length;
     mujoco_slice(size, draw->first, draw->count, &begin, &length);
-    bool again;
-    double drawn[MUJOCO_DRAW_DIMS_MAX] = {0};
-    do {
-        double squares = 0.0;
-        for (int i = 0; draw->each && i < length; i++) {
-            drawn[i] = env_random_uniform(random, draw->low[i], draw->high[i]);
-            squares += drawn[i] * drawn[i];
-        }
-        double norm = sqrt(squares);
-        again = draw->each && draw->norm.low != draw->norm.high &&
-                !(norm > draw->norm.low && norm < draw->norm.high);
-    } while (again);
-    for (int i = 0; i < length; i++) {
-        double value = 0.0;
-        if (draw->each)
-            value = drawn[i];
-        else if (draw->distribution == MUJOCO_NORMAL)
-            value = draw->high[0] * env_random_normal(random);
-        else
-            value = env_random_uniform(random, draw->low[0], draw->high[0]);
-        values[begin + i] = draw->absolute ? value : values[begin + i] + value;
+    values += begin;
+    if (draw->distribution == MUJOCO_BOX) {
+        int tries = BOX_TRIES_MAX;
+        while (!draw_box(draw, random, values, length))
+            if (--tries == 0)
+                return err_set(err, ERR_ENV, "start: no draw from the box is within its norm");
     }
+    for (int i = 0; i < length; i++) {
+        if (draw->distribution == MUJOCO_UNIFORM)
+            values[i] += env_random_uniform(random, -draw->scale, draw->scale);
+        else if (draw->distribution == MUJOCO_NORMAL)
+            values[i] += draw->scale * env_random_normal(random);
+    }
+    return ERR_OK;
 }
 
 int mujoco_sim_reset(MujocoSim *sim, uint64_t seed, double *obs, Err *err)
@@ -226,10 +232,11 @@ int mujoco_sim_reset(MujocoSim *sim, uint64_t seed, double *obs, Err *err)
     memcpy(sim->qpos, m->qpos0, (size_t)m->nq * sizeof *sim->qpos);
     memset(sim->qvel, 0, (size_t)m->nv * sizeof *sim->qvel);
     for (const MujocoDraw *draw = sim->task.start; draw->source; draw++) {
-        if (draw->source == MUJOCO_QPOS)
-            draw_part(draw, &random, sim->qpos, (int)m->nq);
-        else
-            draw_part(draw, &random, sim->qvel, (int)m->nv);
+        bool of_qpos = draw->source == MUJOCO_QPOS;
+        int rc = draw_part(draw, &random, of_qpos ? sim->qpos : sim->qvel,
+                           (int)(of_qpos ? m->nq : m->nv), err);
+        if (rc != ERR_OK)
+            return rc;
     }
     return mujoco_sim_set_state(sim, sim->qpos, sim->qvel, obs, err);
 }

@@ -20,8 +20,8 @@
 enum {
     MUJOCO_NAME_BYTES = 64, /* of a name, with the terminating zero */
     MUJOCO_PATH_BYTES = 1024,
-    MUJOCO_LIST_MAX = 32,     /* entries of a list */
-    MUJOCO_DRAW_DIMS_MAX = 3, /* dimensions of a start that is drawn as a vector */
+    MUJOCO_LIST_MAX = 32,    /* entries of a list */
+    MUJOCO_BOX_DIMS_MAX = 3, /* elements of a start that are drawn together */
     MUJOCO_FRAME_SKIP_MAX = 1000,
 };
 
@@ -54,6 +54,9 @@ typedef enum MujocoSource {
     MUJOCO_SITE_POSITION,   /* (3) */
     MUJOCO_NUM_SOURCES,
 } MujocoSource;
+
+/* As YAML and messages call them. */
+extern const char *const mujoco_source_names[MUJOCO_NUM_SOURCES];
 
 typedef enum MujocoFunction { MUJOCO_PLAIN, MUJOCO_SIN, MUJOCO_COS } MujocoFunction;
 
@@ -111,31 +114,34 @@ typedef struct MujocoHealth {
     MujocoName range_key;
 } MujocoHealth;
 
-typedef enum MujocoDistribution { MUJOCO_UNIFORM, MUJOCO_NORMAL } MujocoDistribution;
+typedef enum MujocoDistribution {
+    MUJOCO_UNIFORM, /* in ±scale, added to the model's own start */
+    MUJOCO_NORMAL,  /* standard deviation scale, added to it */
+    MUJOCO_BOX,     /* uniform in low … high per element, in place of it */
+} MujocoDistribution;
 
-/* How elements of qpos or qvel start. What nothing draws starts as the model says. */
+/* How elements of qpos or qvel start. What nothing draws starts as the model says, at rest. */
 typedef struct MujocoDraw {
     MujocoSource source; /* MUJOCO_QPOS or MUJOCO_QVEL */
     int first;           /* as in a quantity */
     int count;
     MujocoDistribution distribution;
-    double low[MUJOCO_DRAW_DIMS_MAX];  /* uniform: the bounds, per element or the first for all; */
-    double high[MUJOCO_DRAW_DIMS_MAX]; /* normal: high[0] is the standard deviation */
-    bool each;        /* low and high are per element: at most MUJOCO_DRAW_DIMS_MAX elements */
-    bool absolute;    /* drawn as it is, not added to the model's own start */
-    MujocoRange norm; /* drawn again until its length is within; the ends do not belong to it */
-    MujocoName key;   /* the option that sets low = −value, high = value */
+    double scale;
+    double low[MUJOCO_BOX_DIMS_MAX]; /* of a box */
+    double high[MUJOCO_BOX_DIMS_MAX];
+    MujocoRange norm; /* a box is drawn again until its length is within, ends excluded */
+    MujocoName key;   /* the option that sets `scale` */
 } MujocoDraw;
 
-/* Where pictures are taken from, as Gymnasium's default_camera_config. 0 where it says nothing. */
+/* Where pictures are taken from. Angles are in degrees; 0 distance: as far as the model is large.
+ */
 typedef struct MujocoCamera {
-    MujocoName track; /* a body that the camera follows */
-    bool fixed;       /* looks at `lookat`, follows nothing */
-    double distance;
+    MujocoName track; /* a body that it follows sideways */
+    double distance;  /* m */
     double azimuth;
     double elevation;
-    double lookat[3];
-    bool has_lookat;
+    double
+        lookat[3]; /* of it the height alone, when it follows a body; all 0: the model's middle */
 } MujocoCamera;
 
 typedef struct MujocoTask {

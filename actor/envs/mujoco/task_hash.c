@@ -54,12 +54,11 @@ static void add_draw(Hash *hash, const MujocoDraw *draw)
     add_int(hash, draw->first);
     add_int(hash, draw->count);
     add_int(hash, (int)draw->distribution);
-    for (int i = 0; i < MUJOCO_DRAW_DIMS_MAX; i++) {
+    add_double(hash, draw->scale);
+    for (int i = 0; i < MUJOCO_BOX_DIMS_MAX; i++) {
         add_double(hash, draw->low[i]);
         add_double(hash, draw->high[i]);
     }
-    add_int(hash, draw->each);
-    add_int(hash, draw->absolute);
     add_range(hash, &draw->norm);
 }
 

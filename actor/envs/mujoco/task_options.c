@@ -136,13 +136,8 @@ static void set_everywhere(Setting *setting)
     bool terminate;
     if (task->health[0].of.source && set_flag(setting, "terminate_when_unhealthy", &terminate))
         task->goes_on_unhealthy = !terminate;
-    for (MujocoDraw *draw = task->start; draw->source; draw++) {
-        double scale = draw->high[0];
-        set_number(setting, draw->key, &scale);
-        draw->high[0] = scale;
-        if (draw->key[0] && draw->distribution == MUJOCO_UNIFORM)
-            draw->low[0] = -scale;
-    }
+    for (MujocoDraw *draw = task->start; draw->source; draw++)
+        set_number(setting, draw->key, &draw->scale);
     for (MujocoObservation *part = task->observation; part->of.source; part++)
         set_in_observation(setting, part);
     set_count(setting, "frame_skip", 1, MUJOCO_FRAME_SKIP_MAX, &task->frame_skip);

@@ -6,49 +6,68 @@
 
 #include "common/text.h"
 
+const char *const mujoco_source_names[MUJOCO_NUM_SOURCES] = {
+    [MUJOCO_NOTHING] = "",
+    [MUJOCO_QPOS] = "qpos",
+    [MUJOCO_QVEL] = "qvel",
+    [MUJOCO_ACT] = "act",
+    [MUJOCO_CTRL] = "ctrl",
+    [MUJOCO_QFRC_ACTUATOR] = "qfrc_actuator",
+    [MUJOCO_QFRC_CONSTRAINT] = "qfrc_constraint",
+    [MUJOCO_CINERT] = "cinert",
+    [MUJOCO_CVEL] = "cvel",
+    [MUJOCO_CFRC_EXT] = "cfrc_ext",
+    [MUJOCO_SENSOR] = "sensor",
+    [MUJOCO_BODY_POSITION] = "body_position",
+    [MUJOCO_BODY_AXES] = "body_axes",
+    [MUJOCO_SUBTREE_COM] = "subtree_com",
+    [MUJOCO_GEOM_POSITION] = "geom_position",
+    [MUJOCO_SITE_POSITION] = "site_position",
+};
+
 /* How a source lies in the model and its data. */
 typedef struct Layout {
-    const char *name; /* in messages and YAML */
     const mjtNum *data;
     int size;      /* of all, or of one object */
     mjtObj object; /* what an object of it is, or mjOBJ_UNKNOWN for an array */
+    bool whole;    /* may stand without an object */
 } Layout;
 
 static Layout layout_of(MujocoSource source, const mjModel *m, const mjData *d)
 {
     switch (source) {
     case MUJOCO_QPOS:
-        return (Layout){"qpos", d->qpos, (int)m->nq, mjOBJ_UNKNOWN};
+        return (Layout){d->qpos, (int)m->nq, mjOBJ_UNKNOWN, true};
     case MUJOCO_QVEL:
-        return (Layout){"qvel", d->qvel, (int)m->nv, mjOBJ_UNKNOWN};
+        return (Layout){d->qvel, (int)m->nv, mjOBJ_UNKNOWN, true};
     case MUJOCO_ACT:
-        return (Layout){"act", d->act, (int)m->na, mjOBJ_UNKNOWN};
+        return (Layout){d->act, (int)m->na, mjOBJ_UNKNOWN, true};
     case MUJOCO_CTRL:
-        return (Layout){"ctrl", d->ctrl, (int)m->nu, mjOBJ_UNKNOWN};
+        return (Layout){d->ctrl, (int)m->nu, mjOBJ_UNKNOWN, true};
     case MUJOCO_QFRC_ACTUATOR:
-        return (Layout){"qfrc_actuator", d->qfrc_actuator, (int)m->nv, mjOBJ_UNKNOWN};
+        return (Layout){d->qfrc_actuator, (int)m->nv, mjOBJ_UNKNOWN, true};
     case MUJOCO_QFRC_CONSTRAINT:
-        return (Layout){"qfrc_constraint", d->qfrc_constraint, (int)m->nv, mjOBJ_UNKNOWN};
+        return (Layout){d->qfrc_constraint, (int)m->nv, mjOBJ_UNKNOWN, true};
     case MUJOCO_CINERT:
-        return (Layout){"cinert", d->cinert, (int)m->nbody * 10, mjOBJ_UNKNOWN};
+        return (Layout){d->cinert, (int)m->nbody * 10, mjOBJ_UNKNOWN, true};
     case MUJOCO_CVEL:
-        return (Layout){"cvel", d->cvel, (int)m->nbody * 6, mjOBJ_UNKNOWN};
+        return (Layout){d->cvel, (int)m->nbody * 6, mjOBJ_UNKNOWN, true};
     case MUJOCO_CFRC_EXT:
-        return (Layout){"cfrc_ext", d->cfrc_ext, (int)m->nbody * 6, mjOBJ_UNKNOWN};
+        return (Layout){d->cfrc_ext, (int)m->nbody * 6, mjOBJ_UNKNOWN, true};
     case MUJOCO_SENSOR:
-        return (Layout){"sensor", d->sensordata, (int)m->nsensordata, mjOBJ_SENSOR};
+        return (Layout){d->sensordata, (int)m->nsensordata, mjOBJ_SENSOR, true};
     case MUJOCO_BODY_POSITION:
-        return (Layout){"body_position", d->xpos, 3, mjOBJ_BODY};
+        return (Layout){d->xpos, 3, mjOBJ_BODY, false};
     case MUJOCO_BODY_AXES:
-        return (Layout){"body_axes", d->xmat, 9, mjOBJ_BODY};
+        return (Layout){d->xmat, 9, mjOBJ_BODY, false};
     case MUJOCO_SUBTREE_COM:
-        return (Layout){"subtree_com", d->subtree_com, 3, mjOBJ_BODY};
+        return (Layout){d->subtree_com, 3, mjOBJ_BODY, false};
     case MUJOCO_GEOM_POSITION:
-        return (Layout){"geom_position", d->geom_xpos, 3, mjOBJ_GEOM};
+        return (Layout){d->geom_xpos, 3, mjOBJ_GEOM, false};
     case MUJOCO_SITE_POSITION:
-        return (Layout){"site_position", d->site_xpos, 3, mjOBJ_SITE};
+        return (Layout){d->site_xpos, 3, mjOBJ_SITE, false};
     default:
-        return (Layout){"nothing", NULL, 0, mjOBJ_UNKNOWN};
+        return (Layout){0};
     }
 }
 
@@ -105,19 +124,25 @@ static int bind(const MujocoQuantity *of, const mjModel *m, const mjData *d, Muj
                 Err *err)
 {
     Layout layout = layout_of(of->source, m, d);
+    const char *name = mujoco_source_names[of->source];
     const mjtNum *data = layout.data, *minus = NULL;
-    int size = layout.size, begin, length;
-    if (of->object[0]) {
-        int rc = find_object(&layout, m, of->object, &data, &size, err);
-        if (rc == ERR_OK && of->minus[0])
-            rc = find_object(&layout, m, of->minus, &minus, &size, err);
-        if (rc != ERR_OK)
-            return rc;
-    }
+    int size = layout.size, minus_size = 0, begin, length, rc = ERR_OK;
+    if (of->object[0] && layout.object == mjOBJ_UNKNOWN)
+        return err_set(err, ERR_USAGE, "%s has no objects, not '%s' either", name, of->object);
+    if (!of->object[0] && (!layout.whole || of->minus[0]))
+        return err_set(err, ERR_USAGE, "%s needs an object", name);
+    if (of->object[0])
+        rc = find_object(&layout, m, of->object, &data, &size, err);
+    if (rc == ERR_OK && of->minus[0])
+        rc = find_object(&layout, m, of->minus, &minus, &minus_size, err);
+    if (rc != ERR_OK)
+        return rc;
+    if (minus && minus_size != size)
+        return err_set(err, ERR_USAGE, "%s '%s' has %d elements, '%s' has %d", name, of->object,
+                       size, of->minus, minus_size);
     if (!mujoco_slice(size, of->first, of->count, &begin, &length))
-        return err_set(err, ERR_USAGE, "%s%s%s has %d elements, not first %d, count %d",
-                       layout.name, of->object[0] ? " of " : "", of->object, size, of->first,
-                       of->count);
+        return err_set(err, ERR_USAGE, "%s%s%s has %d elements, not those with first %d, count %d",
+                       name, of->object[0] ? " of " : "", of->object, size, of->first, of->count);
     *view = (MujocoView){data + begin, minus ? minus + begin : NULL, length};
     return ERR_OK;
 }
