@@ -9,6 +9,7 @@
 #include "actor/envs/env_host.h"
 #include "actor/envs/env_kind.h"
 #include "actor/envs/env_plugin.h"
+#include "actor/envs/gymnasium/gymnasium.h"
 #include "common/text.h"
 
 enum { STEP_TIMEOUT_MS = 10000 }; /* the default of the key env_step_timeout_ms */
@@ -65,10 +66,13 @@ typedef struct Scheme {
 } Scheme;
 
 static int open_mujoco(const EnvSetup *setup, const char *task, EnvKind **kind, Err *err);
+static int open_gymnasium(const EnvSetup *setup, const char *id, EnvKind **kind, Err *err);
 
 static const Scheme schemes[] = {
     /* MuJoCo's own C library, in a plugin: a build without MuJoCo lacks that one file. */
     {"mujoco:", "TASK", "mujoco:HalfCheetah-v5", open_mujoco},
+    /* Whatever gymnasium.make() makes, in a Python process that the actor starts. */
+    {"gymnasium:", "ID", "gymnasium:Pendulum-v1", open_gymnasium},
 };
 
 enum { NUM_SCHEMES = sizeof schemes / sizeof schemes[0] };
@@ -170,6 +174,16 @@ static int open_mujoco(const EnvSetup *setup, const char *task, EnvKind **kind, 
     EnvSetup inner = *setup;
     inner.options = options;
     return open_table(&library, &inner, kind, err);
+}
+
+static int open_gymnasium(const EnvSetup *setup, const char *id, EnvKind **kind, Err *err)
+{
+    void *backend_kind = NULL;
+    Spec spec;
+    int rc = gymnasium_open(setup, id, &backend_kind, &spec, err);
+    if (rc != ERR_OK)
+        return rc;
+    return env_kind_make(&gymnasium_backend, backend_kind, &spec, kind, err);
 }
 
 static int open_scheme(const Scheme *scheme, const EnvSetup *setup, EnvKind **kind, Err *err)

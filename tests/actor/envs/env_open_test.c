@@ -75,7 +75,7 @@ static void test_a_name_like_no_other_is_given_no_nearest(void **state)
                          ERR_USAGE);
         assert_null(strstr(err.text, "did you mean"));
         assert_non_null(strstr(err.text, "known: pendulum, mountain_car_continuous, "
-                                         "cartpole_swingup, mujoco:TASK, "));
+                                         "cartpole_swingup, mujoco:TASK, gymnasium:ID, "));
     }
 }
 
@@ -192,6 +192,19 @@ static void test_a_task_of_mujoco_opens_where_it_is_built(void **state)
     refused("mujoco:HalfCheetah-v9", "", ERR_USAGE, WORDS("HalfCheetah-v9"));
 }
 
+static void test_what_gymnasium_needs_is_named_where_it_is_not_there(void **state)
+{
+    (void)state;
+    EnvKind *kind = NULL;
+    Err err = {""};
+    EnvSetup setup = {.name = "gymnasium:Pendulum-v1", .python = "/nowhere/python"};
+    int rc = env_kind_open(&setup, &kind, &err);
+    assert_true(rc == ERR_MISSING || rc == ERR_USAGE);
+    assert_non_null(strstr(err.text, "/nowhere/python"));
+    assert_null(strchr(err.text, '\n'));
+    refused("gymnasium:", "", ERR_USAGE, WORDS("lacks its ID", "gymnasium:Pendulum-v1"));
+}
+
 static void test_an_instance_with_another_spec_is_refused(void **state)
 {
     (void)state;
@@ -290,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_a_plugin_that_cannot_create_is_quoted_on_one_line),
         cmocka_unit_test(test_a_task_of_mujoco_is_the_plugins_option),
         cmocka_unit_test(test_a_task_of_mujoco_opens_where_it_is_built),
+        cmocka_unit_test(test_what_gymnasium_needs_is_named_where_it_is_not_there),
         cmocka_unit_test(test_an_instance_with_another_spec_is_refused),
         cmocka_unit_test(test_a_reset_that_goes_wrong_is_reported),
         cmocka_unit_test(test_a_plugin_in_the_current_directory_needs_no_slash),
