@@ -4,7 +4,13 @@
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/log.h"
 #include "common/rng.h"
+
+enum {
+    WAIT_MS = 50,     /* for one reset or step */
+    REPEATS_MAX = 10, /* of an episode whose worker is lost again and again */
+};
 
 struct Evaluation {
     Env *env;
@@ -15,8 +21,10 @@ struct Evaluation {
     int steps_max; /* of an episode */
 
     bool in_episode;
-    int episode; /* the one that runs, or the next; from 0 */
-    int steps;   /* taken in it */
+    bool in_flight; /* a step of it, or else its reset */
+    int episode;    /* the one that runs, or the next; from 0 */
+    int steps;      /* taken in it */
+    int repeats;    /* of it, since it was lost */
     double episode_return;
 
     double return_mean; /* of the finished episodes, kept as Welford's sums */
@@ -100,40 +108,77 @@ static void finish_episode(Evaluation *self)
 {
     self->episode++;
     self->in_episode = false;
+    self->repeats = 0;
     double before = self->return_mean;
     self->return_mean += (self->episode_return - before) / self->episode;
     self->return_m2 += (self->episode_return - before) * (self->episode_return - self->return_mean);
     self->length_mean += (self->steps - self->length_mean) / self->episode;
 }
 
-static int start_episode(Evaluation *self, Err *err)
+/* A reset or a step that did not happen. Where its worker was lost, the episode is run once more
+ * from its seed: one that was cut short must not count. */
+static int handle_trouble(Evaluation *self, int code, Err *err)
 {
-    Rng rng = rng_stream(self->seed, RNG_EVAL, (uint64_t)self->episode, 0, 0);
-    self->steps = 0;
-    self->episode_return = 0;
-    self->in_episode = true;
-    int code = env_reset(self->env, rng_u64(&rng), self->obs, err);
     if (code == ERR_DIVERGED) {
         finish_episode(self);
         return 0;
     }
-    return code ? code : show(self, err);
+    if (code != ERR_LOST)
+        return code;
+    self->in_episode = false;
+    log_warn("episode %d of the evaluation is repeated, it was lost at step %d: %s", self->episode,
+             self->steps, err->text);
+    if (++self->repeats <= REPEATS_MAX)
+        return 0;
+    Err last = *err;
+    return err_set(err, ERR_ENV, "episode %d of the evaluation was lost %d times: %.400s",
+                   self->episode, self->repeats, last.text);
 }
 
-static int take_step(Evaluation *self, Err *err)
+/* ERR_AGAIN while the reset is in flight. */
+static int start_episode(Evaluation *self, Err *err)
+{
+    int code = 0;
+    if (!self->in_flight) {
+        Rng rng = rng_stream(self->seed, RNG_EVAL, (uint64_t)self->episode, 0, 0);
+        self->steps = 0;
+        self->episode_return = 0;
+        code = env_reset_begin(self->env, rng_u64(&rng), err);
+    }
+    if (!code)
+        code = env_finish(self->env, WAIT_MS, self->obs, NULL, err);
+    self->in_flight = code == ERR_AGAIN;
+    if (code == ERR_AGAIN)
+        return code;
+    if (code)
+        return handle_trouble(self, code, err);
+    self->in_episode = true;
+    return show(self, err);
+}
+
+static int begin_step(Evaluation *self, Err *err)
 {
     const float *action =
         mlp_forward(&self->mlp, self->params, self->obs, self->mlp.size[0], 1, self->activations);
     if (!all_finite(action, (size_t)mlp_output_dim(&self->mlp)))
         return err_set(err, ERR_DIVERGED, "the policy's action is not finite");
+    return env_step_begin(self->env, action, err);
+}
+
+/* ERR_AGAIN while the step is in flight. */
+static int take_step(Evaluation *self, Err *err)
+{
     EnvOutcome outcome;
-    int code = env_step(self->env, action, self->obs, &outcome, err);
-    if (code == ERR_DIVERGED) {
-        finish_episode(self);
-        return 0;
-    }
-    if (code)
+    int code = self->in_flight ? 0 : begin_step(self, err);
+    if (code == ERR_DIVERGED)
         return code;
+    if (!code)
+        code = env_finish(self->env, WAIT_MS, self->obs, &outcome, err);
+    self->in_flight = code == ERR_AGAIN;
+    if (code == ERR_AGAIN)
+        return code;
+    if (code)
+        return handle_trouble(self, code, err);
     self->episode_return += (double)outcome.reward;
     self->steps++;
     code = show(self, err);
@@ -146,17 +191,16 @@ static int take_step(Evaluation *self, Err *err)
 
 int evaluation_advance(Evaluation *evaluation, int max_steps, bool *done, Err *err)
 {
-    for (int step = 0; step < max_steps && evaluation->episode < evaluation->episodes; step++) {
-        int code = 0;
+    int code = 0;
+    for (int step = 0; !code && step < max_steps && evaluation->episode < evaluation->episodes;
+         step++) {
         if (!evaluation->in_episode)
             code = start_episode(evaluation, err);
         if (!code && evaluation->in_episode)
             code = take_step(evaluation, err);
-        if (code)
-            return code;
     }
     *done = evaluation->episode >= evaluation->episodes;
-    return 0;
+    return code == ERR_AGAIN ? 0 : code;
 }
 
 EvaluationResult evaluation_result(const Evaluation *evaluation)

@@ -37,9 +37,11 @@ void evaluation_destroy(Evaluation **evaluation);
 typedef int (*EvaluationWatch)(void *context, Env *env, int episode, int step, Err *err);
 void evaluation_watch(Evaluation *evaluation, EvaluationWatch watch, void *context);
 
-/* Takes up to max_steps steps. *done when all episodes are finished. An episode in which the
- * environment's numbers stop being finite ends there. ERR_ENV when the environment fails,
- * ERR_DIVERGED when the policy's action is not finite; what the watch returned. */
+/* Takes up to max_steps steps, fewer where the environment is not ready within 50 ms. *done when
+ * all episodes are finished. An episode in which the environment's numbers stop being finite ends
+ * there; one that is lost with its worker is repeated from its seed, a few times. ERR_ENV when the
+ * environment fails, ERR_DIVERGED when the policy's action is not finite; what the watch returned.
+ */
 int evaluation_advance(Evaluation *evaluation, int max_steps, bool *done, Err *err);
 
 /* Of the episodes finished so far. */

@@ -1,4 +1,4 @@
-/* The evaluation against an environment that this file scripts: it defines the two functions of the
+/* The evaluation against an environment that this file scripts: it defines the functions of the
  * host that an evaluation calls, so the library's own are not linked. */
 #include "actor/evaluate.h"
 
@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -25,33 +26,78 @@ struct Env {
     int resets;
     int steps; /* in the episode */
     int steps_in_all;
+    int lost; /* so often ERR_LOST comes of reset_code and step_code */
+    int hold; /* so many calls of env_finish, for each reset and step, are too early */
+    int waited;
+    bool in_flight;
+    bool is_reset; /* what is in flight */
+    float next_action;
+    int repeats; /* resets to the seed of the reset before */
     uint64_t seed[EPISODES_MAX];
     float action[EPISODES_MAX]; /* the first of each episode */
 };
 
-int env_reset(Env *env, uint64_t seed, float *obs, Err *err)
+int env_reset_begin(Env *env, uint64_t seed, Err *err)
 {
-    int episode = env->resets++;
-    assert_true(episode < EPISODES_MAX);
-    env->seed[episode] = seed;
-    env->steps = 0;
-    obs[0] = 0.5F;
-    obs[1] = (float)episode;
-    if (episode == env->bad_episode && env->reset_code)
-        return err_set(err, env->reset_code, "reset");
+    (void)err;
+    assert_true(env->resets < EPISODES_MAX);
+    int begun = env->resets++ - env->repeats; /* episodes */
+    if (begun > 0 && env->seed[begun - 1] == seed)
+        env->repeats++;
+    else
+        env->seed[begun] = seed;
+    env->in_flight = env->is_reset = true;
+    env->waited = 0;
     return 0;
 }
 
-int env_step(Env *env, const float *action, float *obs, EnvOutcome *outcome, Err *err)
+int env_step_begin(Env *env, const float *action, Err *err)
 {
-    int episode = env->resets - 1;
+    (void)err;
+    assert_false(env->in_flight);
+    env->next_action = action[0];
+    env->in_flight = true;
+    env->is_reset = false;
+    env->waited = 0;
+    return 0;
+}
+
+/* What goes wrong in the bad episode; 0: nothing, or not any more. */
+static int trouble_of(Env *env, int episode, int code)
+{
+    if (episode != env->bad_episode || (code == ERR_LOST && env->lost == 0))
+        return 0;
+    env->lost -= code == ERR_LOST;
+    return code;
+}
+
+static int finish_reset(Env *env, int episode, float *obs, Err *err)
+{
+    env->steps = 0;
+    obs[0] = 0.5F;
+    obs[1] = (float)episode;
+    int code = trouble_of(env, episode, env->reset_code);
+    return code ? err_set(err, code, "reset") : 0;
+}
+
+int env_finish(Env *env, int timeout_ms, float *obs, EnvOutcome *outcome, Err *err)
+{
+    assert_true(env->in_flight);
+    assert_in_range(timeout_ms, 1, 50);
+    if (env->waited++ < env->hold)
+        return ERR_AGAIN;
+    env->in_flight = false;
+    int episode = env->resets - env->repeats - 1;
+    if (env->is_reset)
+        return finish_reset(env, episode, obs, err);
     env->steps_in_all++;
     if (env->steps++ == 0)
-        env->action[episode] = action[0];
+        env->action[episode] = env->next_action;
     bool last = env->steps == env->length[episode];
-    if (last && episode == env->bad_episode && env->step_code) {
+    int code = last ? trouble_of(env, episode, env->step_code) : 0;
+    if (code) {
         obs[0] = NAN;
-        return err_set(err, env->step_code, "step");
+        return err_set(err, code, "step");
     }
     obs[0] = 0.25F;
     outcome->reward = env->reward[episode];
@@ -216,6 +262,80 @@ static void test_an_episode_that_diverges_at_its_start_is_empty(void **state)
     assert_true(fabs(result.return_mean - 8 / 2.0) < 1e-9);
 }
 
+static void test_an_episode_that_is_lost_is_repeated_from_its_seed(void **state)
+{
+    (void)state;
+    begin(3, 1);
+    run_all();
+    EvaluationResult whole = evaluation_result(evaluation);
+    for (int at_reset = 0; at_reset < 2; at_reset++) {
+        evaluation_destroy(&evaluation);
+        env.resets = env.repeats = 0;
+        env.bad_episode = 1;
+        env.lost = 4;
+        env.reset_code = at_reset ? ERR_LOST : 0;
+        env.step_code = at_reset ? 0 : ERR_LOST;
+        begin(3, 1);
+        run_all();
+        EvaluationResult result = evaluation_result(evaluation);
+        assert_int_equal(env.lost, 0);
+        assert_int_equal(env.repeats, 4);
+        assert_int_equal(result.episodes, 3);
+        assert_true(result.return_mean == whole.return_mean);
+        assert_true(result.return_std == whole.return_std);
+        assert_true(result.length_mean == whole.length_mean);
+    }
+}
+
+static void test_an_episode_that_is_lost_every_time_fails_the_evaluation(void **state)
+{
+    (void)state;
+    bool done = false;
+    env.bad_episode = 1;
+    env.step_code = ERR_LOST;
+    env.lost = 1000;
+    begin(3, 1);
+    assert_int_equal(evaluation_advance(evaluation, 100000, &done, &err), ERR_ENV);
+    assert_non_null(strstr(err.text, "episode 1 of the evaluation was lost 11 times: step"));
+    assert_int_equal(evaluation_result(evaluation).episodes, 1);
+}
+
+static void test_what_is_not_ready_is_finished_by_a_later_call(void **state)
+{
+    (void)state;
+    begin(4, 1);
+    run_all();
+    EvaluationResult whole = evaluation_result(evaluation);
+    evaluation_destroy(&evaluation);
+    env.resets = env.steps_in_all = 0;
+    env.hold = 2;
+    begin(4, 1);
+    bool done = false;
+    int calls = 0;
+    for (; !done; calls++)
+        assert_int_equal(evaluation_advance(evaluation, 1000, &done, &err), 0);
+    /* Two calls for each reset and each step are too early. */
+    assert_int_equal(calls, 1 + 2 * (4 + 3 + 4 + 5 + 6));
+    assert_int_equal(env.steps_in_all, 3 + 4 + 5 + 6);
+    assert_true(evaluation_result(evaluation).return_mean == whole.return_mean);
+}
+
+static void test_an_evaluation_may_end_while_a_step_is_in_flight(void **state)
+{
+    (void)state;
+    bool done = false;
+    env.hold = 1;
+    begin(2, 1);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(evaluation_advance(evaluation, 1000, &done, &err), 0);
+    assert_true(env.in_flight);
+    evaluation_destroy(&evaluation);
+    env.hold = env.resets = 0; /* the next one begins with a reset all the same */
+    begin(2, 5);
+    run_all();
+    assert_int_equal(evaluation_result(evaluation).episodes, 2);
+}
+
 static void test_an_environment_that_fails_fails_the_evaluation(void **state)
 {
     (void)state;
@@ -312,6 +432,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_truncated_episode_is_finished_too, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_episode_that_diverges_ends_there, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_episode_that_diverges_at_its_start_is_empty, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_an_episode_that_is_lost_is_repeated_from_its_seed,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_an_episode_that_is_lost_every_time_fails_the_evaluation, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_is_not_ready_is_finished_by_a_later_call, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_an_evaluation_may_end_while_a_step_is_in_flight, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_an_environment_that_fails_fails_the_evaluation, setup,
                                         teardown),
