@@ -11,6 +11,8 @@
 
 enum { STEPS_PER_ADVANCE = 10000 };
 
+#define GYMNASIUM_SCHEME "gymnasium:"
+
 /* Reads the configuration that a checkpoint carries. */
 static int read_stored_config(const char *yaml, Config *config, Err *err)
 {
@@ -49,6 +51,16 @@ static EnvSetup setup_of(const Config *stored, const Config *given)
     return setup;
 }
 
+/* An environment of Gymnasium draws only when that was said as it was made. */
+static const char *options_for_pictures(const char *env, const char *options, char *text,
+                                        size_t text_bytes)
+{
+    if (strncmp(env, GYMNASIUM_SCHEME, strlen(GYMNASIUM_SCHEME)) != 0)
+        return options;
+    snprintf(text, text_bytes, "%s%srender_mode=rgb_array", options, options[0] ? "," : "");
+    return text;
+}
+
 static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kind, Err *err)
 {
     Config stored;
@@ -63,8 +75,10 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     if (env[0] == '\0')
         env = run->spec.name;
     EnvSetup setup = setup_of(&stored, trial->given);
+    char drawing[CONFIG_TEXT_MAX + 64];
     setup.name = env;
-    setup.options = options;
+    setup.options =
+        trial->film ? options_for_pictures(env, options, drawing, sizeof drawing) : options;
     code = env_kind_open(&setup, kind, err);
     if (code == ERR_USAGE && env == run->spec.name)
         return err_set(err, ERR_USAGE,
@@ -83,21 +97,24 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     return code;
 }
 
-static int run_episodes(EnvKind *kind, const Mlp *mlp, const float *params,
-                        const PolicyTrial *trial, EvaluationResult *result, Err *err)
+/* One evaluation in `env`, with a film where one is wanted. */
+static int run_episodes(Env *env, Evaluation *evaluation, const FilmPlan *plan, PolicyScore *score,
+                        Err *err)
 {
-    Env *env = NULL;
-    Evaluation *evaluation = NULL;
-    int code = env_new(kind, &env, err);
-    if (!code)
-        code = evaluation_new(env, env_kind_spec(kind), mlp, params, trial->episodes, trial->seed,
-                              &evaluation, err);
-    for (bool done = false; !code && !done;)
+    Film *film = NULL;
+    int code = plan ? film_new(plan, env_step_seconds(env), &film, err) : ERR_OK;
+    if (!code && film)
+        evaluation_watch(evaluation, film_watch, film);
+    for (bool done = false; !code && !done;) {
         code = evaluation_advance(evaluation, STEPS_PER_ADVANCE, &done, err);
+        if (!code && film)
+            code = film_check(film, err);
+    }
     if (!code)
-        *result = evaluation_result(evaluation);
-    evaluation_destroy(&evaluation);
-    env_destroy(&env);
+        score->result = evaluation_result(evaluation);
+    if (!code && film)
+        code = film_finish(&film, &score->film, err);
+    film_abandon(&film);
     return code;
 }
 
@@ -106,14 +123,22 @@ int policy_score(const PolicyTrial *trial, PolicyScore *score, Err *err)
     Mlp mlp;
     float *params = NULL;
     EnvKind *kind = NULL;
+    Env *env = NULL;
+    Evaluation *evaluation = NULL;
     int code = checkpoint_read_policy(trial->checkpoint, &mlp, &params, &score->run, err);
     if (code)
         return code;
     code = open_env(trial, &score->run, &kind, err);
     if (!code)
-        code = run_episodes(kind, &mlp, params, trial, &score->result, err);
-    if (kind)
-        env_kind_close(&kind);
+        code = env_new(kind, &env, err);
+    if (!code)
+        code = evaluation_new(env, env_kind_spec(kind), &mlp, params, trial->episodes, trial->seed,
+                              &evaluation, err);
+    if (!code)
+        code = run_episodes(env, evaluation, trial->film, score, err);
+    evaluation_destroy(&evaluation);
+    env_destroy(&env);
+    env_kind_close(&kind);
     free(params);
     return code;
 }

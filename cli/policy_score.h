@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "actor/evaluate.h"
+#include "cli/film.h"
 #include "common/config/config.h"
 #include "common/err.h"
 #include "learner/agent/checkpoint.h"
@@ -18,15 +19,17 @@ typedef struct PolicyTrial {
                                 what the checkpoint stores */
     int episodes;
     uint64_t seed;
+    const FilmPlan *film; /* NULL: none */
 } PolicyTrial;
 
 typedef struct PolicyScore {
     EvaluationResult result;
-    RunState run; /* of the checkpoint */
+    RunState run;   /* of the checkpoint */
+    FilmFacts film; /* where one was wanted */
 } PolicyScore;
 
 /* ERR_SPEC when the environment is not the one that the policy was trained in, with the difference;
- * else the errors of checkpoints, environments and evaluations. */
+ * else the errors of checkpoints, environments, evaluations and films. */
 int policy_score(const PolicyTrial *trial, PolicyScore *score, Err *err);
 
 #endif

@@ -1,0 +1,53 @@
+/* A film of the first episodes of an evaluation, at the environment's own speed: it watches the
+ * evaluation, draws the states that become frames, and hands them to a Video. One at a time; for
+ * the main thread.
+ *
+ * While there is a film, SIGINT and SIGTERM end the evaluation with ERR_STOPPED, so that no part of
+ * a file is left. */
+#ifndef POLYAK_CLI_FILM_H
+#define POLYAK_CLI_FILM_H
+
+#include <stdint.h>
+
+#include "actor/envs/env_host.h"
+#include "common/err.h"
+
+typedef struct FilmPlan {
+    const char *path; /* ends in .mp4 or .gif */
+    int width;
+    int height;
+    int episodes;
+} FilmPlan;
+
+/* What became of it. */
+typedef struct FilmFacts {
+    int64_t frames;
+    double frames_per_s;
+} FilmFacts;
+
+typedef struct Film Film;
+
+/* A step lasts step_s seconds; 0: unknown, then it is shown as 1/30 s. The errors of video_open().
+ */
+int film_new(const FilmPlan *plan, double step_s, Film **film, Err *err);
+
+/* An EvaluationWatch whose context is the film. ERR_USAGE when the environment has no picture;
+ * ERR_STOPPED, ERR_IO, ERR_ENV. */
+int film_watch(void *film, Env *env, int episode, int step, Err *err);
+
+/* ERR_STOPPED once a signal came; for when there is nothing to watch. */
+int film_check(const Film *film, Err *err);
+
+/* Completes the file, or gives it up. *film is gone after it. */
+int film_finish(Film **film, FilmFacts *facts, Err *err);
+void film_abandon(Film **film);
+
+/* Ends the program by the signal that stopped the last film, as a caller expects it; returns where
+ * there was none. */
+void film_raise(void);
+
+/* Every stride-th state is a frame, shown for *frame_s: in real time, with at most 50 in a second.
+ */
+void film_pace(double step_s, int *stride, double *frame_s);
+
+#endif
