@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actor/envs/env.h"
+#include <polyak/env.h>
 
 /* What a step depends on and changes: this is what state_get saves. */
 typedef struct State {
