@@ -15,5 +15,6 @@ int command_bench(int argc, char **argv);
 int command_rerun(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_keygen(int argc, char **argv);
+int command_envs(int argc, char **argv);
 
 #endif

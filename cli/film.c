@@ -2,7 +2,9 @@
 
 #include <math.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/video.h"
 
@@ -58,6 +60,15 @@ int film_check(const Film *film, Err *err)
 {
     (void)film;
     return stop_signal ? err_set(err, ERR_STOPPED, "stopped") : ERR_OK;
+}
+
+const char *film_env_options(const char *env, const char *options, char *text, size_t text_bytes)
+{
+    static const char scheme[] = "gymnasium:";
+    if (strncmp(env, scheme, strlen(scheme)) != 0 || strstr(options, "render_mode="))
+        return options;
+    snprintf(text, text_bytes, "%s%srender_mode=rgb_array", options, options[0] ? "," : "");
+    return text;
 }
 
 /* --- Frames ------------------------------------------------------------------------------------

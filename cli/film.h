@@ -7,6 +7,7 @@
 #ifndef POLYAK_CLI_FILM_H
 #define POLYAK_CLI_FILM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "actor/envs/env_host.h"
@@ -26,6 +27,10 @@ typedef struct FilmFacts {
 } FilmFacts;
 
 typedef struct Film Film;
+
+/* The options with which an environment can draw: Gymnasium wants to know it when it makes one.
+ * Returns `options`, or `text` with more. */
+const char *film_env_options(const char *env, const char *options, char *text, size_t text_bytes);
 
 /* A step lasts step_s seconds; 0: unknown, then it is shown as 1/30 s. The errors of video_open().
  */

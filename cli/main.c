@@ -13,6 +13,7 @@ static const char help[] =
     "Commands:\n"
     "  train    train a policy with a learner and actors on this machine\n"
     "  eval     run a trained policy without noise\n"
+    "  envs     list the environments that can be used here, or describe one\n"
     "  status   ask a running learner how it is doing\n"
     "  set      change a key of a running learner\n"
     "  drain    take actors out of a run, without losing a step\n"
@@ -35,6 +36,7 @@ static const Command commands[] = {
     {"train", command_train}, {"eval", command_eval},       {"status", command_status},
     {"set", command_set},     {"drain", command_drain},     {"bench", command_bench},
     {"rerun", command_rerun}, {"inspect", command_inspect}, {"keygen", command_keygen},
+    {"envs", command_envs},
 };
 enum { NUM_COMMANDS = sizeof commands / sizeof commands[0] };
 

@@ -11,8 +11,6 @@
 
 enum { STEPS_PER_ADVANCE = 10000 };
 
-#define GYMNASIUM_SCHEME "gymnasium:"
-
 /* Reads the configuration that a checkpoint carries. */
 static int read_stored_config(const char *yaml, Config *config, Err *err)
 {
@@ -51,16 +49,6 @@ static EnvSetup setup_of(const Config *stored, const Config *given)
     return setup;
 }
 
-/* An environment of Gymnasium draws only when that was said as it was made. */
-static const char *options_for_pictures(const char *env, const char *options, char *text,
-                                        size_t text_bytes)
-{
-    if (strncmp(env, GYMNASIUM_SCHEME, strlen(GYMNASIUM_SCHEME)) != 0)
-        return options;
-    snprintf(text, text_bytes, "%s%srender_mode=rgb_array", options, options[0] ? "," : "");
-    return text;
-}
-
 static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kind, Err *err)
 {
     Config stored;
@@ -77,8 +65,7 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     EnvSetup setup = setup_of(&stored, trial->given);
     char drawing[CONFIG_TEXT_MAX + 64];
     setup.name = env;
-    setup.options =
-        trial->film ? options_for_pictures(env, options, drawing, sizeof drawing) : options;
+    setup.options = trial->film ? film_env_options(env, options, drawing, sizeof drawing) : options;
     code = env_kind_open(&setup, kind, err);
     if (code == ERR_USAGE && env == run->spec.name)
         return err_set(err, ERR_USAGE,

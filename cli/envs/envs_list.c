@@ -1,0 +1,140 @@
+/* The table of all environments: what is built in at once, then what has to be looked for. */
+#include <stdio.h>
+#include <string.h>
+
+#include "actor/envs/env_host.h"
+#include "cli/envs/envs.h"
+#include "cli/report.h"
+#include "common/text.h"
+
+enum { NAME_COLUMNS = 36, GROUP_COLUMNS = 18, LINE_COLUMNS = 100 };
+
+/* One environment that can be opened at once; NULL when it cannot, with the reason in err. */
+static json_t *describe(const char *name, Err *err)
+{
+    EnvKind *kind = NULL;
+    EnvSetup setup = {.name = name};
+    if (env_kind_open(&setup, &kind, err) != 0)
+        return NULL;
+    const Spec *spec = env_kind_spec(kind);
+    json_t *env = json_pack("{s:s, s:i, s:i, s:i}", "env", name, "obs_dim", spec->obs_dim,
+                            "act_dim", spec->act_dim, "step_limit", spec->step_limit);
+    env_kind_close(&kind);
+    return env;
+}
+
+static void print_row(const json_t *env)
+{
+    char limit[TEXT_NUMBER_BYTES];
+    json_int_t steps = json_integer_value(json_object_get(env, "step_limit"));
+    printf("%-*s %5lld %5lld %12s\n", NAME_COLUMNS, json_string_value(json_object_get(env, "env")),
+           (long long)json_integer_value(json_object_get(env, "obs_dim")),
+           (long long)json_integer_value(json_object_get(env, "act_dim")),
+           steps > 0 ? text_thousands((uint64_t)steps, limit) : "none");
+}
+
+/* Adds an environment to a list, and prints it unless all comes as JSON. */
+static int add(json_t *list, const char *name, bool as_json, Err *err)
+{
+    json_t *env = describe(name, err);
+    if (!env)
+        return ERR_ENV;
+    if (!as_json)
+        print_row(env);
+    json_array_append_new(list, env);
+    return 0;
+}
+
+static json_t *unavailable(const char *title, const Err *err, bool as_json)
+{
+    if (!as_json)
+        printf("\n%s: not here: %s\n", title, err->text);
+    return json_pack("{s:b, s:s}", "available", 0, "reason", err->text);
+}
+
+/* --- The three kinds ---------------------------------------------------------------------------
+ */
+
+static json_t *list_builtins(bool as_json)
+{
+    json_t *list = json_array();
+    Err err;
+    if (!as_json)
+        printf("%-*s %5s %5s %12s\n", NAME_COLUMNS, "environment", "obs", "act", "step limit");
+    for (const char *const *name = env_builtin_names(); *name; name++)
+        (void)add(list, *name, as_json, &err);
+    return list;
+}
+
+static json_t *list_mujoco(bool as_json)
+{
+    const char *const *tasks = NULL;
+    const char *about = "";
+    json_t *list = json_array();
+    Err err = {""};
+    int code = env_mujoco_tasks(&tasks, &about, &err);
+    if (!code && !as_json)
+        printf("\n%s, or a model of your own: mujoco:./robot.xml (docs/mujoco.md)\n", about);
+    for (int i = 0; !code && tasks[i]; i++) {
+        char name[SPEC_NAME_MAX + 1];
+        snprintf(name, sizeof name, "mujoco:%s", tasks[i]);
+        code = add(list, name, as_json, &err);
+    }
+    if (!code)
+        return json_pack("{s:b, s:s, s:o}", "available", 1, "about", about, "environments", list);
+    json_decref(list);
+    return unavailable("MuJoCo", &err, as_json);
+}
+
+/* The names of a group, in lines of a bearable length. */
+static void print_group(const char *name, const json_t *group)
+{
+    const char *lacks = json_string_value(json_object_get(group, "lacks"));
+    const json_t *ids = json_object_get(group, "environments");
+    int column = printf("  %-*s", GROUP_COLUMNS, name);
+    if (lacks) {
+        printf(" %zu, without the Python package %s that they need\n", json_array_size(ids), lacks);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const char *id = json_string_value(json_array_get(ids, i));
+        if (column + (int)strlen(id) >= LINE_COLUMNS && i > 0)
+            column = printf("\n  %-*s", GROUP_COLUMNS, "") - 1;
+        column += printf(" %s", id);
+    }
+    printf("\n");
+}
+
+static json_t *list_gymnasium(const Config *config)
+{
+    json_t *registry = NULL;
+    Err err = {""};
+    fflush(stdout); /* Python takes a second; what there is can be read meanwhile */
+    if (gymnasium_registry(config, &registry, &err) != 0)
+        return unavailable("Gymnasium", &err, config->json);
+    json_object_set_new(registry, "available", json_true());
+    if (config->json)
+        return registry;
+    const char *name = NULL;
+    json_t *group = NULL;
+    printf("\nGymnasium %s of %s. What has Box observations and Box actions fits;\n"
+           "`polyak envs gymnasium:ID` says it of one.\n",
+           json_string_value(json_object_get(registry, "version")),
+           json_string_value(json_object_get(registry, "python")));
+    json_object_foreach(json_object_get(registry, "groups"), name, group) print_group(name, group);
+    return registry;
+}
+
+int envs_list(const Config *config, Err *err)
+{
+    json_t *all = json_object();
+    json_object_set_new(all, "builtin", list_builtins(config->json));
+    json_object_set_new(all, "mujoco", list_mujoco(config->json));
+    json_object_set_new(all, "gymnasium", list_gymnasium(config));
+    if (config->json)
+        return report_json(all, err);
+    json_decref(all);
+    printf("\nAnd your own: the path of a plugin, such as ./mine.so (docs/environments.md).\n"
+           "`polyak envs NAME` shows more of one.\n");
+    return 0;
+}
