@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -44,6 +45,8 @@ typedef struct FakeWorker {
     int finish_calls;
     int timeout_ms_min, timeout_ms_max; /* of the calls of finish */
     int episode_steps;                  /* after which an episode terminates; 0: never */
+    int hangs_after;                    /* an instance that finished so much hangs; 0: never */
+    bool sleeps;                        /* while it says ERR_AGAIN */
     bool closed;
 } FakeWorker;
 
@@ -139,8 +142,12 @@ static inline int fake_finish(void *opaque, int timeout_ms, float *obs, PolyakEn
         worker->timeout_ms_min = timeout_ms;
     if (timeout_ms > worker->timeout_ms_max)
         worker->timeout_ms_max = timeout_ms;
+    if (worker->hangs_after > 0 && instance->finished >= worker->hangs_after)
+        instance->hold = FAKE_FOREVER;
     if (instance->hold != 0 && timeout_ms >= 0) {
         instance->hold -= instance->hold > 0;
+        if (worker->sleeps)
+            usleep((useconds_t)timeout_ms * 1000);
         return ERR_AGAIN;
     }
     fake_land(instance);
