@@ -171,11 +171,12 @@ def value_of(text):
     known = {"true": True, "false": False, "none": None}
     if text.lower() in known:
         return known[text.lower()]
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
+    if "_" not in text and any(char.isdigit() for char in text):  # nan and 1_2 are words
+        for kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                pass
     return json.loads(text) if text[:1] in ("[", "{", '"') else text
 
 
@@ -472,4 +473,5 @@ def main():
     os._exit(0)
 
 
-main()
+if __name__ == "__main__":
+    main()
