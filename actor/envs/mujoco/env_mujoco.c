@@ -7,13 +7,15 @@
 #include <string.h>
 
 #include "actor/envs/env.h"
+#include "actor/envs/mujoco/picture.h"
 #include "actor/envs/mujoco/sim.h"
 #include "common/text.h"
 
 struct PolyakEnv {
     MujocoSim *sim;
-    bool changed;  /* by options: the name says so */
-    double *obs;   /* (obs_dim) */
+    MujocoPicture *picture; /* NULL until the first one is asked for */
+    bool changed;           /* by options: the name says so */
+    double *obs;            /* (obs_dim) */
     double *state; /* (state_count) on its way in or out, since the caller's has no alignment */
 };
 
@@ -34,6 +36,7 @@ static int code_of(int rc, const Err *err, char *error)
 
 static void env_destroy(PolyakEnv *env)
 {
+    mujoco_picture_destroy(&env->picture);
     mujoco_sim_destroy(&env->sim);
     free(env->obs);
     free(env->state);
@@ -116,6 +119,15 @@ static int env_step(PolyakEnv *env, const float *action, float *obs, PolyakEnvRe
     return POLYAK_ENV_OK;
 }
 
+static int env_render(PolyakEnv *env, uint8_t *rgb, int32_t width, int32_t height, char *error)
+{
+    Err err = {""};
+    int rc = env->picture ? ERR_OK : mujoco_picture_new(env->sim, &env->picture, &err);
+    if (rc == ERR_OK)
+        rc = mujoco_picture_draw(env->picture, rgb, width, height, &err);
+    return code_of(rc, &err, error);
+}
+
 static size_t env_state_bytes(const PolyakEnv *env)
 {
     return (size_t)mujoco_sim_state_count(env->sim) * sizeof(double);
@@ -152,6 +164,7 @@ static const PolyakEnvApi api = {
     .spec = env_spec,
     .reset = env_reset,
     .step = env_step,
+    .render = env_render,
     .state_bytes = env_state_bytes,
     .state_get = env_state_get,
     .state_set = env_state_set,

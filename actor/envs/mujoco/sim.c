@@ -129,6 +129,11 @@ const mjModel *mujoco_sim_model(const MujocoSim *sim)
     return sim->model;
 }
 
+mjData *mujoco_sim_data(const MujocoSim *sim)
+{
+    return sim->data;
+}
+
 const MujocoTask *mujoco_sim_task(const MujocoSim *sim)
 {
     return &sim->task;

@@ -24,6 +24,7 @@ void mujoco_sim_destroy(MujocoSim **sim);
 
 int mujoco_sim_obs_dim(const MujocoSim *sim);
 const mjModel *mujoco_sim_model(const MujocoSim *sim);
+mjData *mujoco_sim_data(const MujocoSim *sim); /* for pictures: to look at */
 const MujocoTask *mujoco_sim_task(const MujocoSim *sim);
 
 /* Starts an episode: draws qpos and qvel from `seed`, or takes them, (nq) and (nv). Writes obs
