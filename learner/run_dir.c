@@ -126,6 +126,10 @@ static int open_locked(RunDir *dir, Config *config, Err *err)
             "%s holds a run already: go on with it by --resume, or name another --run-dir",
             dir->path);
     dir->resumed = has_run;
+    /* No error: a service that is always started with --resume begins like this. */
+    if (!has_run && config->resume)
+        log_warn("--resume: %s holds no run, so a new one begins there; is its name right?",
+                 dir->path);
     if (fs_exists(config_yaml))
         code = config_resume(config, config_yaml, err);
     if (code == 0)

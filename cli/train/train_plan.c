@@ -107,9 +107,10 @@ static int take_environment(Config *config, Spec *spec, Err *err)
     EnvKind *kind = NULL;
     EnvSetup setup = env_setup(config, 1);
     int code = env_kind_open(&setup, &kind, err);
-    if (code == ERR_USAGE && stored && presets_allow(config->env) && !fs_exists(config->env))
+    const char *file = presets_file(config->env);
+    if (code == ERR_USAGE && stored && file && !fs_exists(file))
         return err_set(err, ERR_USAGE,
-                       "the run's plugin %.300s is not there: name its new place by --env",
+                       "the run's environment %.300s is not there: name its new place by --env",
                        config->env);
     if (code)
         return code;

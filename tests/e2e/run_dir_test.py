@@ -33,6 +33,10 @@ class RunDirectory(EndToEnd):
         self.assert_refused(2, "holds a run already", "polyak", "train", "--env=pendulum",
                             "--run-dir=run")
 
+    def test_a_resume_where_no_run_is_says_so_and_begins_one(self):
+        self.assertIn("run holds no run, so a new one begins there", self.train(1000, "--resume").log)
+        self.assertNotIn("holds no run", self.train(1500, "--resume").log)
+
     def test_a_run_does_not_become_another(self):
         self.train(1000)
         self.refuse_learner(2, "env", "--resume", "--env=mountain_car_continuous")
