@@ -109,7 +109,11 @@ static const Bench benches[] = {
     {"update", "Measures updates of the networks.", bench_update},
     {"act", "Measures what an actor computes between two steps.", bench_act},
     {"replay", "Measures appending to the replay, and drawing batches.", bench_replay},
-    {"env", "Measures steps of an environment.", bench_env},
+    {"env",
+     "Measures steps of an environment, alone and in a whole actor. Here the default of --hidden "
+     "is "
+     "256,256.",
+     bench_env},
     {"ingest", "Measures segments coming in over loopback TCP.", bench_ingest},
     {"broadcast", "Measures weights going out over loopback TCP.", bench_broadcast},
 };

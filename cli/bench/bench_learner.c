@@ -20,6 +20,7 @@
 enum {
     END_MS = 20000, /* a learner writes its last checkpoint */
     LOG_TAIL_BYTES = 600,
+    LOG_BYTES_MAX = 1 << 26,
 };
 
 /* --- Prepare -----------------------------------------------------------------------------------
@@ -37,6 +38,8 @@ static void fill_config(BenchLearner *learner, const Config *bench, int port)
     Config *config = &learner->config;
     config_init(config);
     config_init(&learner->actor);
+    /* All as if by flags: no environment's preset may change a value. */
+    memset(config->source, CONFIG_FLAG, sizeof config->source);
     config->total_env_steps = INT64_C(1000000000000);
     config->warmup_env_steps = INT64_C(1000000000); /* far beyond what a benchmark takes in */
     config->updates_per_env_step = 0;
@@ -136,7 +139,7 @@ void bench_learner_show_log(const BenchLearner *learner)
     char *text = NULL;
     size_t bytes = 0;
     if (fs_join(path, learner->directory, "stderr", NULL) != 0 ||
-        fs_read_file(path, SIZE_MAX / 2, &text, &bytes, NULL) != 0)
+        fs_read_file(path, LOG_BYTES_MAX, &text, &bytes, NULL) != 0)
         return;
     fprintf(stderr, "%s", bytes > LOG_TAIL_BYTES ? text + bytes - LOG_TAIL_BYTES : text);
     free(text);

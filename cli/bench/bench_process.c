@@ -205,7 +205,23 @@ static double thread_cpu_s(pid_t pid, const char *thread)
     return ns / 1e9;
 }
 
-double bench_cpu_s(pid_t pid)
+/* Of the processes that a thread started. */
+static double children_cpu_s(pid_t pid, const char *thread)
+{
+    char path[320];
+    double seconds = 0;
+    int child = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%s/children", (int)pid, thread);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    while (fscanf(file, "%d", &child) == 1) // NOLINT(cert-err34-c): the kernel's own
+        seconds += bench_cpu_family_s(child);
+    fclose(file);
+    return seconds;
+}
+
+static double sum_threads(pid_t pid, double (*seconds_of)(pid_t pid, const char *thread))
 {
     char path[64];
     double seconds = 0;
@@ -213,11 +229,21 @@ double bench_cpu_s(pid_t pid)
     DIR *directory = opendir(path);
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
         if (entry->d_name[0] != '.')
-            seconds += thread_cpu_s(pid, entry->d_name);
+            seconds += seconds_of(pid, entry->d_name);
     }
     if (directory)
         closedir(directory);
     return seconds;
+}
+
+double bench_cpu_s(pid_t pid)
+{
+    return sum_threads(pid, thread_cpu_s);
+}
+
+double bench_cpu_family_s(pid_t pid)
+{
+    return bench_cpu_s(pid) + sum_threads(pid, children_cpu_s);
 }
 
 /* --- Directories -------------------------------------------------------------------------------

@@ -50,6 +50,9 @@ double bench_tcp_kib(void);
 /* CPU time that a process has used, all its threads together, in seconds. */
 double bench_cpu_s(pid_t pid);
 
+/* The same with all processes that descend from it and live. */
+double bench_cpu_family_s(pid_t pid);
+
 /* A new directory below `parent`; and away with it and all that is in it. */
 int bench_make_directory(const char *parent, char *path, size_t path_bytes, Err *err);
 void bench_remove_directory(const char *path);

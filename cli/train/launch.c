@@ -24,7 +24,7 @@ static int find_program(const char *directory, const char *name, char path[FS_PA
     return 0;
 }
 
-static int find_programs(Launch *launch, Err *err)
+int launch_find_programs(Launch *launch, Err *err)
 {
     char self[FS_PATH_MAX];
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -41,7 +41,7 @@ static int find_programs(Launch *launch, Err *err)
 int launch_open(Launch *launch, Err *err)
 {
     *launch = (Launch){0};
-    int code = find_programs(launch, err);
+    int code = launch_find_programs(launch, err);
     if (code)
         return code;
     const char *parents[] = {getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp"};

@@ -19,7 +19,10 @@ typedef struct Launch {
     char actor[FS_PATH_MAX];                /* path of polyak-actor */
 } Launch;
 
-/* Finds the programs beside this one and makes the directory, in the first of $XDG_RUNTIME_DIR,
+/* Finds the programs beside this one. ERR_MISSING. */
+int launch_find_programs(Launch *launch, Err *err);
+
+/* The same, and makes the directory, in the first of $XDG_RUNTIME_DIR,
  * $TMPDIR and /tmp that will do. ERR_MISSING or ERR_IO. */
 int launch_open(Launch *launch, Err *err);
 

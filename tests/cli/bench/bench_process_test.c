@@ -92,6 +92,36 @@ static void test_a_directory_that_cannot_be_made_is_bad_usage(void **state)
                      ERR_USAGE);
 }
 
+static int burn(const void *arg, int index)
+{
+    volatile unsigned count = 0;
+    pid_t child = 0;
+    Err err;
+    (void)arg;
+    if (index == 1)
+        bench_fork(burn, NULL, 2, &child, &err);
+    while (getppid() != 1 && (index == 2 || child != 0))
+        count++;
+    return 0;
+}
+
+static void test_a_family_takes_the_time_of_its_members(void **state)
+{
+    (void)state;
+    Err err;
+    pid_t pid = 0;
+    double own_s = 0, family_s = 0;
+    assert_int_equal(bench_fork(burn, NULL, 1, &pid, &err), ERR_OK);
+    for (int i = 0; i < 1000 && family_s - own_s < 0.02; i++) {
+        bench_sleep_ms(10);
+        own_s = bench_cpu_s(pid);
+        family_s = bench_cpu_family_s(pid);
+    }
+    assert_true(own_s > 0);
+    assert_true(family_s > own_s);
+    bench_end(&pid, SIGTERM, 5000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -100,6 +130,7 @@ int main(void)
         cmocka_unit_test(test_ports_are_not_given_twice),
         cmocka_unit_test(test_a_directory_goes_with_all_that_is_in_it),
         cmocka_unit_test(test_a_directory_that_cannot_be_made_is_bad_usage),
+        cmocka_unit_test(test_a_family_takes_the_time_of_its_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
