@@ -23,6 +23,7 @@ if ! [ -e "$directory/build.ninja" ] || [ CMakePresets.json -nt "$directory/CMak
     ! grep -qxF "CMAKE_HOME_DIRECTORY:INTERNAL=$PWD" "$directory/CMakeCache.txt" ||
     [ "$(wheels .venv)" != "$(wheels "$directory")" ]; then
     cmake --preset "$preset" --fresh --log-level=NOTICE
+    rm -f "$directory/lib/polyak/env_mujoco.so" # it may not be built any more
     wheels .venv >"$directory/requirements.txt"
 fi
 cmake --build "$directory" --parallel "$(nproc)"

@@ -31,8 +31,9 @@ for argument in "$@"; do
 done
 
 # What is not there is better said before a build than after it.
-need_wheels() {
-    [ $only_text = no ] && ! [ -x "$root/.venv/bin/python" ] || return 0
+need_wheels() { # PACKAGE, as it is called for people
+    if [ $only_text = yes ] ||
+        compgen -G "$root/.venv/lib/python3*/site-packages/${1,,}" >/dev/null; then return; fi
     echo "scripts/train.sh: $env needs the wheels of $1; install them first:" >&2
     echo "    $root/scripts/setup.sh --mujoco" >&2
     exit 2
