@@ -175,7 +175,7 @@ static void count_fault(Rollout *rollout, int i, bool is_start, const Err *why)
     char what[32] = "does not start";
     if (!is_start)
         snprintf(what, sizeof what, "step %u is dropped", lane->episode_steps);
-    log_warn("environment %d, episode %llu, %s: %s (%s; %llu faults so far)", i,
+    log_warn("environment %d, episode %llu, %s: %s (%s, fault %llu)", i,
              (unsigned long long)lane->episode, what, why->text, env_fault_name(fault),
              (unsigned long long)count);
 }
