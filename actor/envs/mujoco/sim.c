@@ -1,6 +1,7 @@
 #include "actor/envs/mujoco/sim.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,6 +247,16 @@ int mujoco_sim_reset(MujocoSim *sim, uint64_t seed, double *obs, Err *err)
     return mujoco_sim_set_state(sim, sim->qpos, sim->qvel, obs, err);
 }
 
+/* Says once that the physics leaves something out; the numbers stay good. */
+static void report_full(const mjData *d)
+{
+    static atomic_flag said = ATOMIC_FLAG_INIT;
+    if ((d->warning[mjWARN_CONTACTFULL].number || d->warning[mjWARN_CNSTRFULL].number) &&
+        !atomic_flag_test_and_set(&said))
+        fprintf(stderr, "mujoco: contacts do not fit into the model's memory, and some are left "
+                        "out: give it <size memory=\"…\"/>\n");
+}
+
 static void step(void *arg)
 {
     MujocoSim *sim = arg;
@@ -265,6 +276,7 @@ int mujoco_sim_step(MujocoSim *sim, const float *action, double *obs, double *re
         rc = check_numbers(sim, err);
     if (rc != ERR_OK)
         return rc;
+    report_full(sim->data);
     bool healthy = mujoco_terms_healthy(&sim->terms);
     *reward = mujoco_terms_reward(&sim->terms, sim->before, healthy);
     *terminated = !healthy && !sim->task.goes_on_unhealthy;
