@@ -245,4 +245,23 @@ static inline void assert_ends(pid_t pid)
     }
 }
 
+/* --- Trouble -----------------------------------------------------------------------------------
+ */
+
+static inline void assert_lost(Fixture *f, int lane, EnvFault fault)
+{
+    int code = finish(f, lane, FOREVER);
+    if (code != ERR_LOST)
+        fail_msg("lane %d: %d, not lost: %s", lane, code, code ? f->err.text : "");
+    assert_int_equal(f->fault, fault);
+}
+
+static inline void kill_worker(pid_t pid)
+{
+    assert_true(pid > 1);
+    kill(pid, SIGKILL);
+    for (int64_t end_ms = clock_ms() + DEADLINE_MS; is_running(pid); usleep(1000))
+        assert_true(clock_ms() < end_ms);
+}
+
 #endif
