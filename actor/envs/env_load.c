@@ -57,7 +57,9 @@ int env_library_load(const char *path, EnvLibrary *library, Err *err)
     int length = snprintf(full, sizeof full, "%s%s", strchr(path, '/') ? "" : "./", path);
     if (length >= (int)sizeof full)
         return err_set(err, ERR_IO, "plugin %.200s…: the path is too long", path);
-    void *handle = dlopen(full, RTLD_NOW | RTLD_LOCAL);
+    /* It stays in memory when it is closed: what it may bring along (OpenMP, a physics engine, a GL
+     * driver) often does not survive being unloaded. */
+    void *handle = dlopen(full, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle)
         return err_set(err, ERR_IO, "plugin cannot be loaded: %s", dlerror());
 

@@ -17,7 +17,7 @@ int env_library_load(const char *path, EnvLibrary *library, Err *err);
 /* What the library says that it holds; NULL when it does not say. */
 const PolyakEnvList *env_library_list(const EnvLibrary *library);
 
-/* Unloads it; none of its functions may be called any more. */
+/* None of its functions may be called any more. */
 void env_library_close(EnvLibrary *library);
 
 #endif
