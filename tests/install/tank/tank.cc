@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <random>
 #include <string>
 
@@ -39,15 +40,14 @@ int create(const char *options, PolyakEnv **env, char *error)
     // No exception may leave a plugin.
     try {
         const std::string text = options;
-        auto made = new PolyakEnv;
+        auto made = std::make_unique<PolyakEnv>();
         if (text.rfind("leak=", 0) == 0) {
             made->leak = std::stod(text.substr(5));
         } else if (!text.empty()) {
-            delete made;
             std::snprintf(error, POLYAK_ENV_ERROR_BYTES, "the one option is leak=NUMBER");
             return POLYAK_ENV_BAD_OPTIONS;
         }
-        *env = made;
+        *env = made.release();
         return POLYAK_ENV_OK;
     } catch (const std::exception &reason) {
         std::snprintf(error, POLYAK_ENV_ERROR_BYTES, "leak= needs a number: %s", reason.what());
