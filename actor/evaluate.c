@@ -168,7 +168,7 @@ static int begin_step(Evaluation *self, Err *err)
 /* ERR_AGAIN while the step is in flight. */
 static int take_step(Evaluation *self, Err *err)
 {
-    EnvOutcome outcome;
+    EnvOutcome outcome = {0};
     int code = self->in_flight ? 0 : begin_step(self, err);
     if (code == ERR_DIVERGED)
         return code;

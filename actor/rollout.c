@@ -334,7 +334,7 @@ static void begin_steps(Rollout *rollout, Policy *policy, int ready)
 static int finish_step(Rollout *rollout, int64_t within_ns, Err *err)
 {
     int i = rollout->first;
-    EnvOutcome outcome;
+    EnvOutcome outcome = {0};
     int code = 0;
     if (rollout->failed && rollout->in_flight == 1) {
         rollout->failed = false;

@@ -196,6 +196,7 @@ static int finish_step(Env *env, const float *obs, const PolyakEnvResult *result
                        EnvOutcome *outcome, Err *err)
 {
     const Spec *spec = &env->kind->spec;
+    CHECK(outcome);
     env->steps++;
     int rc = obs_check(env, obs, err);
     if (rc != ERR_OK)

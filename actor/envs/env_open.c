@@ -195,30 +195,30 @@ static int open_scheme(const Scheme *scheme, const EnvSetup *setup, EnvKind **ki
     return scheme->open(setup, rest, kind, err);
 }
 
-int env_kind_open(const EnvSetup *given, EnvKind **kind, Err *err)
+int env_kind_open(const EnvSetup *setup, EnvKind **kind, Err *err)
 {
-    EnvSetup setup = *given;
-    if (setup.num_envs == 0)
-        setup.num_envs = 1;
-    if (!setup.python)
-        setup.python = "python3";
-    if (setup.step_timeout_ms == 0)
-        setup.step_timeout_ms = STEP_TIMEOUT_MS;
+    EnvSetup full = *setup; /* with the defaults */
+    if (full.num_envs == 0)
+        full.num_envs = 1;
+    if (!full.python)
+        full.python = "python3";
+    if (full.step_timeout_ms == 0)
+        full.step_timeout_ms = STEP_TIMEOUT_MS;
 
     for (int i = 0; i < NUM_SCHEMES; i++) {
-        if (strncmp(setup.name, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
-            return open_scheme(&schemes[i], &setup, kind, err);
+        if (strncmp(full.name, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
+            return open_scheme(&schemes[i], &full, kind, err);
     }
     EnvLibrary library = {0};
-    if (is_path(setup.name)) {
-        int rc = env_library_load(setup.name, &library, err);
-        return rc == ERR_OK ? open_table(&library, &setup, kind, err) : rc;
+    if (is_path(full.name)) {
+        int rc = env_library_load(full.name, &library, err);
+        return rc == ERR_OK ? open_table(&library, &full, kind, err) : rc;
     }
     for (int i = 0; i < NUM_BUILTINS; i++) {
-        if (strcmp(setup.name, builtin_names[i]) == 0) {
+        if (strcmp(full.name, builtin_names[i]) == 0) {
             library.api = *builtin_apis[i];
-            return open_table(&library, &setup, kind, err);
+            return open_table(&library, &full, kind, err);
         }
     }
-    return unknown_name(setup.name, err);
+    return unknown_name(full.name, err);
 }
