@@ -39,7 +39,6 @@ static int spawn(Child *child, char *const *args, ChildPipe direction, int its_e
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     sigset_t defaults;
-    extern char **environ;
     bool written = direction == CHILD_IS_WRITTEN;
     posix_spawn_file_actions_init(&actions);
     posix_spawnattr_init(&attributes);

@@ -38,7 +38,7 @@ int film_new(const FilmPlan *plan, double step_s, Film **film, Err *err);
 
 /* An EvaluationWatch whose context is the film. ERR_USAGE when the environment has no picture;
  * ERR_STOPPED, ERR_IO, ERR_ENV. */
-int film_watch(void *film, Env *env, int episode, int step, Err *err);
+int film_watch(void *context, Env *env, int episode, int step, Err *err);
 
 /* ERR_STOPPED once a signal came; for when there is nothing to watch. */
 int film_check(const Film *film, Err *err);

@@ -69,8 +69,8 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     code = env_kind_open(&setup, kind, err);
     if (code == ERR_USAGE && env == run->spec.name)
         return err_set(err, ERR_USAGE,
-                       "the policy was trained in %s, which is not built in: name its plugin by "
-                       "--env",
+                       "the policy was trained in %s, which cannot be found by that name: name its "
+                       "plugin or model by --env",
                        run->spec.name);
     if (code)
         return code;

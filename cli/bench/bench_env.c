@@ -181,33 +181,33 @@ static int check(const Config *config, Err *err)
     return ERR_OK;
 }
 
-int bench_env(const Config *given, Err *err)
+int bench_env(const Config *config, Err *err)
 {
-    static Config config;
+    static Config own;
     static BenchActor actor;
     EnvKind *kind = NULL;
     Walk walk = {0};
     Figures figures;
-    int code = check(given, err);
+    int code = check(config, err);
     if (code)
         return code;
-    config = *given;
-    if (config.source[config_key_number(config_key_find("hidden"))] == CONFIG_DEFAULT)
-        config.hidden = (ConfigSizes){.count = 2, .size = {HIDDEN, HIDDEN}};
+    own = *config;
+    if (own.source[config_key_number(config_key_find("hidden"))] == CONFIG_DEFAULT)
+        own.hidden = (ConfigSizes){.count = 2, .size = {HIDDEN, HIDDEN}};
     bench_catch_signals();
-    EnvSetup setup = env_setup(&config, (int)config.envs_per_actor);
-    code = bench_actor_prepare(&actor, &config, err);
+    EnvSetup setup = env_setup(&own, (int)own.envs_per_actor);
+    code = bench_actor_prepare(&actor, &own, err);
     if (!code)
         code = env_kind_open(&setup, &kind, err);
     if (!code)
-        code = walk_make(&walk, kind, &config, err);
+        code = walk_make(&walk, kind, &own, err);
     if (!code)
         code = bench_actor_start(&actor, err);
     if (!code)
-        code = measure_pairs(&walk, &actor, config.seconds / BENCH_REPEATS, &figures, err);
+        code = measure_pairs(&walk, &actor, own.seconds / BENCH_REPEATS, &figures, err);
     bench_actor_end(&actor);
     if (!code)
-        code = report(&config, walk.spec, &figures, err);
+        code = report(&own, walk.spec, &figures, err);
     walk_destroy(&walk);
     env_kind_close(&kind);
     return code;

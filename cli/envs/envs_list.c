@@ -115,13 +115,13 @@ static json_t *list_gymnasium(const Config *config)
     json_object_set_new(registry, "available", json_true());
     if (config->json)
         return registry;
-    const char *name = NULL;
-    json_t *group = NULL;
     printf("\nGymnasium %s of %s. What has Box observations and Box actions fits;\n"
            "`polyak envs gymnasium:ID` says it of one.\n",
            json_string_value(json_object_get(registry, "version")),
            json_string_value(json_object_get(registry, "python")));
-    json_object_foreach(json_object_get(registry, "groups"), name, group) print_group(name, group);
+    json_t *groups = json_object_get(registry, "groups");
+    for (void *at = json_object_iter(groups); at; at = json_object_iter_next(groups, at))
+        print_group(json_object_iter_key(at), json_object_iter_value(at));
     return registry;
 }
 
