@@ -32,9 +32,9 @@ static double seconds_of(clockid_t clock)
 
 static void step(const mjModel *m, mjData *d, long frame_skip, EnvRandom *random)
 {
-    for (int i = 0; i < (int)m->nu; i++)
-        d->ctrl[i] = env_random_uniform(random, m->actuator_ctrlrange[2 * i],
-                                        m->actuator_ctrlrange[2 * i + 1]);
+    const mjtNum *range = m->actuator_ctrlrange; /* (nu, 2) */
+    for (int i = 0; i < (int)m->nu; i++, range += 2)
+        d->ctrl[i] = env_random_uniform(random, range[0], range[1]);
     for (long i = 0; i < frame_skip; i++)
         mj_step(m, d);
 }

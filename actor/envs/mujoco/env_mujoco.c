@@ -83,8 +83,9 @@ static int env_spec(const PolyakEnv *env, PolyakEnvSpec *spec, char *error)
     spec->act_dim = (int32_t)model->nu;
     spec->step_limit = task->step_limit;
     for (int i = 0; i < spec->act_dim; i++) {
-        spec->action_low[i] = (float)model->actuator_ctrlrange[2 * i];
-        spec->action_high[i] = (float)model->actuator_ctrlrange[2 * i + 1];
+        const mjtNum *range = model->actuator_ctrlrange + 2 * (ptrdiff_t)i;
+        spec->action_low[i] = (float)range[0];
+        spec->action_high[i] = (float)range[1];
     }
     return POLYAK_ENV_OK;
 }

@@ -41,7 +41,7 @@ static int find_middle(const mjModel *m, const mjData *d, double middle[3], Err 
         return err_set(err, ERR_NOMEM, "no memory for pictures");
     for (int axis = 0; axis < 3; axis++) {
         for (int i = 0; i < count; i++)
-            values[i] = d->geom_xpos[3 * i + axis];
+            values[i] = d->geom_xpos[3 * (ptrdiff_t)i + axis];
         qsort(values, (size_t)count, sizeof *values, compare_doubles);
         middle[axis] = count ? 0.5 * (values[(count - 1) / 2] + values[count / 2]) : 0.0;
     }
@@ -144,8 +144,9 @@ static void draw(void *arg)
         picture->height = call->height;
     }
     if (picture->track >= 0) {
-        picture->camera.lookat[0] = d->subtree_com[3 * picture->track];
-        picture->camera.lookat[1] = d->subtree_com[3 * picture->track + 1];
+        const mjtNum *place = d->subtree_com + 3 * (ptrdiff_t)picture->track;
+        picture->camera.lookat[0] = place[0];
+        picture->camera.lookat[1] = place[1];
     }
     mjv_updateScene(mujoco_sim_model(picture->sim), d, &picture->option, NULL, &picture->camera,
                     mjCAT_ALL, &picture->scene);

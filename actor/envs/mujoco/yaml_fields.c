@@ -220,23 +220,25 @@ static int read_value(YamlFile *file, const yaml_node_t *node, YamlField *field,
     }
 }
 
-static int find_field(YamlFile *file, const yaml_node_t *key, const char *what, YamlField *fields,
-                      int num_fields, YamlField **found, Err *err)
+/* The field that a key names; NULL, with a message, when there is none. */
+static YamlField *find_field(YamlFile *file, const yaml_node_t *key, const char *what,
+                             YamlField *fields, int num_fields, Err *err)
 {
     const char *text = text_of(key), *nearest = "";
-    if (!text)
-        return yaml_fail(file, yaml_line(key), err, "a key is expected");
+    if (!text) {
+        yaml_fail(file, yaml_line(key), err, "a key is expected");
+        return NULL;
+    }
     for (int i = 0; i < num_fields; i++) {
-        if (strcmp(fields[i].key, text) == 0) {
-            *found = &fields[i];
-            return ERR_OK;
-        }
+        if (strcmp(fields[i].key, text) == 0)
+            return &fields[i];
         if (!nearest[0] || text_distance(fields[i].key, text) < text_distance(nearest, text))
             nearest = fields[i].key;
     }
     char shown[48];
-    return yaml_fail(file, yaml_line(key), err, "%s has no key '%s', perhaps %s", what,
-                     text_excerpt(text, shown, sizeof shown), nearest);
+    yaml_fail(file, yaml_line(key), err, "%s has no key '%s', perhaps %s", what,
+              text_excerpt(text, shown, sizeof shown), nearest);
+    return NULL;
 }
 
 int yaml_read_fields(YamlFile *file, const yaml_node_t *node, const char *what, YamlField *fields,
@@ -249,15 +251,14 @@ int yaml_read_fields(YamlFile *file, const yaml_node_t *node, const char *what, 
     for (; pair < node->data.mapping.pairs.top; pair++) {
         const yaml_node_t *key = yaml_document_get_node(&file->document, pair->key);
         const yaml_node_t *value = yaml_document_get_node(&file->document, pair->value);
-        YamlField *field = NULL;
-        int rc = find_field(file, key, what, fields, num_fields, &field, err);
-        if (rc != ERR_OK)
-            return rc;
+        YamlField *field = find_field(file, key, what, fields, num_fields, err);
+        if (!field)
+            return ERR_USAGE;
         if (field->line)
             return yaml_fail(file, yaml_line(key), err, "%s is given twice, first in line %d",
                              field->key, field->line);
         field->line = yaml_line(key);
-        rc = read_value(file, value, field, err);
+        int rc = read_value(file, value, field, err);
         if (rc != ERR_OK)
             return rc;
     }

@@ -60,7 +60,7 @@ static inline int files_teardown(void **state)
 
 static inline const char *files_path(const char *name)
 {
-    static char path[2 * FILES_PATH_MAX];
+    static _Thread_local char path[2 * FILES_PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", files_folder, name);
     return path;
 }

@@ -195,7 +195,7 @@ static void replay_line(Replay *replay, char *line)
     else if (strcmp(line, "result") == 0 && count == 3)
         compare_result(replay, values);
     else
-        CHECK(!"a line of a known kind");
+        CHECK(false); /* a line of no known kind */
 }
 
 int main(int argc, char **argv)

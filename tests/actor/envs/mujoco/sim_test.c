@@ -1,5 +1,6 @@
 /* The simulation itself: starts, rewards by hand, states, divergence, and MuJoCo's own errors. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -182,6 +183,41 @@ static void test_bad_numbers_are_divergence(void **state)
     mujoco_sim_destroy(&sim);
 }
 
+/* Opens, runs and closes, again and again; *arg is 0 while all is well. */
+static void *open_and_run(void *arg)
+{
+    int *failures = arg;
+    for (int i = 0; i < 20; i++) {
+        MujocoSim *sim = NULL;
+        Err err = {""};
+        double obs[OBS_MAX], reward;
+        bool terminated;
+        int rc = try_open("", &sim, &err);
+        if (rc == ERR_OK)
+            rc = mujoco_sim_reset(sim, (uint64_t)i, obs, &err);
+        for (int j = 0; j < 20 && rc == ERR_OK; j++)
+            rc = mujoco_sim_step(sim, (float[]){0.5f}, obs, &reward, &terminated, &err);
+        *failures += rc != ERR_OK;
+        mujoco_sim_destroy(&sim);
+    }
+    return NULL;
+}
+
+static void test_threads_may_do_all_at_the_same_time(void **state)
+{
+    (void)state;
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    int failures[THREADS] = {0};
+    files_write_cart("-1 1", NULL);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, open_and_run, &failures[i]), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(failures[i], 0);
+    }
+}
+
 static void fail_inside(void *arg)
 {
     (void)arg;
@@ -252,6 +288,7 @@ int main(void)
         cmocka_unit_test(test_health_ends_an_episode),
         cmocka_unit_test(test_a_saved_state_goes_on_bit_for_bit),
         cmocka_unit_test(test_bad_numbers_are_divergence),
+        cmocka_unit_test(test_threads_may_do_all_at_the_same_time),
         cmocka_unit_test(test_a_failure_of_mujoco_does_not_end_the_process),
         cmocka_unit_test(test_models_that_do_not_fit_are_refused),
     };
