@@ -124,8 +124,8 @@ static void log_traceback(Worker *worker)
         char *end = strchr(line, '\n');
         if (end)
             *end = '\0';
-        char text[OUTPUT_LINE_BYTES];
-        log_warn("%s: %s", worker->config.name, text_excerpt(line, text, sizeof text));
+        char excerpt[OUTPUT_LINE_BYTES];
+        log_warn("%s: %s", worker->config.name, text_excerpt(line, excerpt, sizeof excerpt));
         if (!end)
             break;
         line = end + 1;

@@ -251,8 +251,9 @@ def make(gymnasium, env_id, options):
     except unknown as error:
         raise Refused(USAGE, one_line(error)) from error
     except gymnasium.error.DependencyNotInstalled as error:
-        raise Refused(MISSING, f"{one_line(error)} (for {sys.executable}; scripts/setup.sh --mujoco "
-                      "installs MuJoCo's)") from error
+        words = one_line(error)
+        ours = ", or scripts/setup.sh --mujoco" if "mujoco" in words.lower() else ""
+        raise Refused(MISSING, f"{words}{ours} (for {sys.executable})") from error
     except ImportError as error:
         module = env_id.partition(":")[0] if ":" in env_id else None
         missing = getattr(error, "name", None) or getattr(error.__cause__, "name", None)
@@ -363,7 +364,7 @@ class Lanes:
             return BAD_PICTURE
         if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or not frame.size:
             channel.say(0, f"its picture has shape {frame.shape} and dtype {frame.dtype}, not "
-                        "(height, width, 3) and uint8")
+                        "(height, width, 3)")
             return NO_PICTURE
         memory = mmap.mmap(MEMORY_FD, width * height * 3, offset=channel.picture_at)
         picture = np.frombuffer(memory, np.uint8).reshape(height, width, 3)

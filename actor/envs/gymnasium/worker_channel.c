@@ -172,11 +172,11 @@ int channel_spec(const Channel *channel, Spec *spec, Err *err)
     return spec_check(spec, err);
 }
 
-const char *channel_text(const Channel *channel, char *text, size_t text_bytes)
+const char *channel_text(const Channel *channel, char *out, size_t out_bytes)
 {
-    char copy[CHANNEL_TEXT_BYTES + 1] = "";
-    memcpy(copy, channel->header->text, CHANNEL_TEXT_BYTES);
-    return text_excerpt(copy, text, text_bytes);
+    char text[CHANNEL_TEXT_BYTES + 1] = "";
+    memcpy(text, channel->header->text, CHANNEL_TEXT_BYTES);
+    return text_excerpt(text, out, out_bytes);
 }
 
 int channel_picture_open(Channel *channel, int width, int height, uint8_t **rgb, Err *err)

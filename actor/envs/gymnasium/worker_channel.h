@@ -104,7 +104,7 @@ int channel_take(Channel *channel, uint16_t *lanes, char *what);
 int channel_spec(const Channel *channel, Spec *spec, Err *err);
 
 /* Copies a text of the header as one line. */
-const char *channel_text(const Channel *channel, char *text, size_t text_bytes);
+const char *channel_text(const Channel *channel, char *out, size_t out_bytes);
 
 /* Makes room for a picture; it is valid until channel_picture_close. ERR_NOMEM. */
 int channel_picture_open(Channel *channel, int width, int height, uint8_t **rgb, Err *err);

@@ -74,6 +74,11 @@ static void end_line(WorkerOutput *output)
 void worker_output_take(WorkerOutput *output, const char *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
+        if (output->in_escape || bytes[i] == '\033') { /* a colour: up to its letter */
+            output->in_escape = bytes[i] == '\033' || bytes[i] == '[' || bytes[i] == ';' ||
+                                (bytes[i] >= '0' && bytes[i] <= '9');
+            continue;
+        }
         /* A progress bar ends its lines with a carriage return. */
         if (bytes[i] == '\n' || bytes[i] == '\r')
             end_line(output);

@@ -13,6 +13,7 @@ typedef struct WorkerOutput {
     char prefix[160];
     char line[OUTPUT_LINE_BYTES]; /* that has not ended */
     size_t used;
+    bool in_escape;               /* in a terminal's escape sequence */
     char last[OUTPUT_LINE_BYTES]; /* that was said; "" when none */
     uint64_t repeats;             /* of it, not logged */
     uint64_t left_out;            /* lines beyond the rate */

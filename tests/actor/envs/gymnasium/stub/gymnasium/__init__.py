@@ -207,7 +207,7 @@ class Count(Env):
 
     def do_long(self):
         print("x" * 100000)
-        sys.stdout.write("tab\there, no end")
+        sys.stdout.write("tab\there, \033[1;33mno\033[0m end")
 
 
 class Discretely(Env):
