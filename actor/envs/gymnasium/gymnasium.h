@@ -4,8 +4,8 @@
  * it raised an error, died or hung. docs/gymnasium.md says what is supported.
  *
  * All calls come from one thread. No signal handlers, no SIGCHLD. */
-#ifndef POLYAK_ACTOR_ENVS_GYMNASIUM_H
-#define POLYAK_ACTOR_ENVS_GYMNASIUM_H
+#ifndef POLYAK_ACTOR_ENVS_GYMNASIUM_GYMNASIUM_H
+#define POLYAK_ACTOR_ENVS_GYMNASIUM_GYMNASIUM_H
 
 #include "actor/envs/env_backend.h"
 #include "actor/envs/env_host.h"
