@@ -29,6 +29,11 @@ static bool follow_parent(void)
     return getppid() == (pid_t)strtol(text, NULL, 10);
 }
 
+bool program_is_child(void)
+{
+    return getenv(PROGRAM_PARENT_VARIABLE) != NULL;
+}
+
 bool program_start(const char *name)
 {
     fill_standard_streams();

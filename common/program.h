@@ -12,4 +12,7 @@
 /* To be called first in main(). False when the parent to follow has ended already. */
 bool program_start(const char *name);
 
+/* Whether it was started by another program of ours, and not by a person. */
+bool program_is_child(void);
+
 #endif

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/program.h"
 #include "learner/machine.h"
 
 enum { RUN_JSON_BYTES_MAX = 65536, MACHINES_MAX = 32 };
@@ -126,8 +127,9 @@ static int open_locked(RunDir *dir, Config *config, Err *err)
             "%s holds a run already: go on with it by --resume, or name another --run-dir",
             dir->path);
     dir->resumed = has_run;
-    /* No error: a service that is always started with --resume begins like this. */
-    if (!has_run && config->resume)
+    /* No error: a service that is always started with --resume begins like this. `polyak train`
+     * says --resume each time, and has looked before. */
+    if (!has_run && config->resume && !program_is_child())
         log_warn("--resume: %s holds no run, so a new one begins there; is its name right?",
                  dir->path);
     if (fs_exists(config_yaml))

@@ -6,6 +6,7 @@
 #include "actor/envs/env_host.h"
 #include "common/config/config_table.h"
 #include "common/config/presets.h"
+#include "common/log.h"
 
 enum { DIRECTORY_TRIES = 1000 };
 
@@ -103,6 +104,9 @@ static int take_environment(Config *config, Spec *spec, Err *err)
                        config->run_dir);
     if (config->env[0] == '\0')
         return name_environments(err);
+    if (config->resume && !resumed)
+        log_warn("--resume: %s holds no run, so a new one begins there; is its name right?",
+                 config->run_dir);
     bool stored = config->source[config_key_number(config_key_find("env"))] == CONFIG_STORED;
     EnvKind *kind = NULL;
     EnvSetup setup = env_setup(config, 1);

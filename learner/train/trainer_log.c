@@ -165,8 +165,9 @@ void trainer_redo_past(Trainer *trainer)
     Redo redo;
     trainer->progress.redoing = true;
     trainer_report(trainer, false);
-    log_info("doing again what was done after the checkpoint, up to update %llu",
-             (unsigned long long)history_end(&trainer->past.history));
+    if (history_end(&trainer->past.history) > update)
+        log_info("doing again what was done after the checkpoint, up to update %llu",
+                 (unsigned long long)history_end(&trainer->past.history));
     wanted = trainer->config;
     trainer_take_checkpoint_settings(trainer, trainer->setup.dir->run.config_yaml);
     if (redo_init(&redo, &trainer->core, &trainer->past.history, trainer->past.reader, &err) ==

@@ -37,6 +37,9 @@ class RunDirectory(EndToEnd):
         self.assertIn("run holds no run, so a new one begins there", self.train(1000, "--resume").log)
         self.assertNotIn("holds no run", self.train(1500, "--resume").log)
 
+    def test_a_new_run_is_no_resumed_one(self):
+        self.assertNotIn("holds no run", self.train(1000).log)
+
     def test_a_run_does_not_become_another(self):
         self.train(1000)
         self.refuse_learner(2, "env", "--resume", "--env=mountain_car_continuous")
