@@ -229,31 +229,40 @@ static void record_step(Rollout *rollout, int i, const EnvOutcome *outcome)
     }
 }
 
-/* What is left of the time of a call that began then; INT64_MAX where it has no limit. */
-static int64_t left_ns(const Rollout *rollout, int64_t start_ns)
+/* A call of rollout_step, and its time. */
+typedef struct Call {
+    int64_t start_ns;
+    bool finished; /* something, which may have taken long */
+} Call;
+
+/* What is left of a call's time; INT64_MAX where it has no limit. */
+static int64_t left_ns(const Rollout *rollout, const Call *call)
 {
     int64_t call_ns = rollout->config.call_ns;
     if (call_ns == 0)
         return INT64_MAX;
-    int64_t left = start_ns + call_ns - clock_ns();
+    if (!call->finished)
+        return call_ns;
+    int64_t left = call->start_ns + call_ns - clock_ns();
     return left > 0 ? left : 0;
 }
 
 /* Finishes what a lane has in flight, within this time. */
-static int finish(const Rollout *rollout, int i, int64_t within_ns, float *obs, EnvOutcome *outcome,
-                  Err *err)
+static int finish(const Rollout *rollout, int i, Call *call, int64_t within_ns, float *obs,
+                  EnvOutcome *outcome, Err *err)
 {
     int timeout_ms = within_ns == INT64_MAX ? -1 : (int)(within_ns / 1000000);
+    call->finished = true;
     return env_finish(rollout->lanes[i].env, timeout_ms, obs, outcome, err);
 }
 
 /* Finishes a lane's reset and gives it a segment to write. ERR_FULL, ERR_AGAIN. */
-static int prepare_lane(Rollout *rollout, int i, Version version, int64_t now_ms, int64_t within_ns,
-                        Err *err)
+static int prepare_lane(Rollout *rollout, int i, Version version, int64_t now_ms, Call *call,
+                        int64_t within_ns, Err *err)
 {
     Lane *lane = &rollout->lanes[i];
     if (lane->resetting) {
-        int code = finish(rollout, i, within_ns, lane_obs(rollout, i), NULL, err);
+        int code = finish(rollout, i, call, within_ns, lane_obs(rollout, i), NULL, err);
         if (code == ERR_AGAIN)
             return code;
         lane->resetting = false;
@@ -269,8 +278,8 @@ static int prepare_lane(Rollout *rollout, int i, Version version, int64_t now_ms
 
 /* Gives up to `wanted` lanes, from `first` on, what a step needs: a running episode and an open
  * segment. *ready: how many have it. ERR_FULL when the outbox has no more places. */
-static int prepare_lanes(Rollout *rollout, int wanted, Version version, int64_t now_ms,
-                         int64_t start_ns, int *ready, Err *err)
+static int prepare_lanes(Rollout *rollout, int wanted, Version version, int64_t now_ms, Call *call,
+                         int *ready, Err *err)
 {
     int n = rollout->num_envs;
     *ready = 0;
@@ -290,10 +299,10 @@ static int prepare_lanes(Rollout *rollout, int wanted, Version version, int64_t 
     /* A reset may be slow too. */
     while (*ready < wanted) {
         int i = (rollout->first + *ready) % n;
-        int64_t left = rollout->lanes[i].resetting ? left_ns(rollout, start_ns) : 0;
+        int64_t left = rollout->lanes[i].resetting ? left_ns(rollout, call) : 0;
         if (rollout->lanes[i].resetting && left == 0 && *ready > 0)
             return ERR_OK;
-        int code = prepare_lane(rollout, i, version, now_ms, left, err);
+        int code = prepare_lane(rollout, i, version, now_ms, call, left, err);
         if (code == ERR_AGAIN)
             return ERR_OK;
         if (code == ERR_FULL)
@@ -331,7 +340,7 @@ static void begin_steps(Rollout *rollout, Policy *policy, int ready)
 
 /* Finishes the step of the lane whose turn it is. 1 when it was recorded, 0 when it was dropped,
  * ERR_AGAIN when it is still in flight. */
-static int finish_step(Rollout *rollout, int64_t within_ns, Err *err)
+static int finish_step(Rollout *rollout, Call *call, int64_t within_ns, Err *err)
 {
     int i = rollout->first;
     EnvOutcome outcome = {0};
@@ -341,7 +350,7 @@ static int finish_step(Rollout *rollout, int64_t within_ns, Err *err)
         code = rollout->failed_code;
         *err = rollout->failed_err;
     } else {
-        code = finish(rollout, i, within_ns, rollout->next_obs, &outcome, err);
+        code = finish(rollout, i, call, within_ns, rollout->next_obs, &outcome, err);
     }
     if (code == ERR_AGAIN)
         return code;
@@ -355,15 +364,15 @@ static int finish_step(Rollout *rollout, int64_t within_ns, Err *err)
 
 /* Finishes steps in flight until one is not ready or the time is over. Returns the number of steps
  * recorded. */
-static int finish_steps(Rollout *rollout, uint64_t credit_steps, int64_t start_ns, Err *err)
+static int finish_steps(Rollout *rollout, uint64_t credit_steps, Call *call, Err *err)
 {
     int recorded = 0;
     bool first = true;
     while (rollout->in_flight > 0 && (uint64_t)recorded < credit_steps) {
-        int64_t within_ns = left_ns(rollout, start_ns);
+        int64_t within_ns = left_ns(rollout, call);
         if (within_ns == 0 && !first)
             break;
-        int result = finish_step(rollout, within_ns, err);
+        int result = finish_step(rollout, call, within_ns, err);
         if (result == ERR_AGAIN)
             break;
         if (result < 0)
@@ -376,21 +385,21 @@ static int finish_steps(Rollout *rollout, uint64_t credit_steps, int64_t start_n
 
 int rollout_step(Rollout *rollout, Policy *policy, uint64_t credit_steps, int64_t now_ms, Err *err)
 {
-    int64_t start_ns = clock_ns();
+    Call call = {.start_ns = clock_ns()};
     rollout->blocked = false;
     if (rollout->in_flight > 0)
-        return finish_steps(rollout, credit_steps, start_ns, err);
+        return finish_steps(rollout, credit_steps, &call, err);
 
     int n = rollout->num_envs;
     int wanted = credit_steps < (uint64_t)n ? (int)credit_steps : n;
     int ready = 0;
-    int code = prepare_lanes(rollout, wanted, policy->version, now_ms, start_ns, &ready, err);
+    int code = prepare_lanes(rollout, wanted, policy->version, now_ms, &call, &ready, err);
     if (code != 0 && code != ERR_FULL)
         return code;
     int recorded = 0;
     if (ready > 0) {
         begin_steps(rollout, policy, ready);
-        recorded = finish_steps(rollout, credit_steps, start_ns, err);
+        recorded = finish_steps(rollout, credit_steps, &call, err);
     }
     rollout->blocked = code == ERR_FULL && rollout->in_flight == 0;
     return recorded;
