@@ -359,6 +359,12 @@ static int gymnasium_render(void *instance, uint8_t *rgb, int width, int height,
     return rc;
 }
 
+static double gymnasium_step_seconds(const void *instance)
+{
+    const Lane *lane = instance;
+    return (double)lane->kind->worker->channel.header->step_seconds;
+}
+
 const EnvBackend gymnasium_backend = {
     .close = gymnasium_close,
     .create = gymnasium_create,
@@ -367,4 +373,5 @@ const EnvBackend gymnasium_backend = {
     .step_begin = gymnasium_step_begin,
     .finish = gymnasium_finish,
     .render = gymnasium_render,
+    .step_seconds = gymnasium_step_seconds,
 };

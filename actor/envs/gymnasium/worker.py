@@ -26,7 +26,7 @@ import zlib
 MEMORY_FD, BELL_FD = 3, 4
 VERSION = 1
 HEADER = struct.Struct("=8s16I")
-SPEC = struct.Struct("=3i128s128f128f")
+SPEC = struct.Struct("=3if128s128f128f")
 FAILURE = struct.Struct("=i512s8192s")
 RESET, STEP, RENDER = range(3)  # commands
 TERMINATED, TRUNCATED, NO_PICTURE, BAD_PICTURE = 1, 2, 4, 8  # bits of ends
@@ -327,7 +327,7 @@ class Lanes:
                                     act_space.shape)
         low, high = bounds_of(self.np, act_space)
         SPEC.pack_into(channel.memory, channel.spec_at, obs_dim, act_dim, self.step_limit(),
-                       name_of(env_id, options).encode(),
+                       self.step_seconds(), name_of(env_id, options).encode(),
                        *(list(low) + [0.0] * (128 - act_dim)),
                        *(list(high) + [0.0] * (128 - act_dim)))
 
@@ -336,6 +336,13 @@ class Lanes:
         spec = self.envs[0].spec
         steps = getattr(spec, "max_episode_steps", None)
         return steps if steps is not None and 0 < steps < 2**31 else 0
+
+    def step_seconds(self):
+        """As its pictures are meant to be shown; 0 when it does not say."""
+        metadata = getattr(self.envs[0], "metadata", None)
+        fps = metadata.get("render_fps") if isinstance(metadata, dict) else None
+        known = isinstance(fps, (int, float)) and 0.001 <= fps < math.inf
+        return 1 / fps if known else 0.0
 
     def fitting(self, obs, what):
         """An observation, as an array of its space's shape."""

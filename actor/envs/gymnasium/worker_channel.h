@@ -57,6 +57,7 @@ typedef struct ChannelHeader {
     int32_t obs_dim;
     int32_t act_dim;
     int32_t step_limit;
+    float step_seconds; /* of the environment's own time; 0: unknown */
     char name[SPEC_NAME_MAX + 1];
     float action_low[SPEC_ACT_DIM_MAX];
     float action_high[SPEC_ACT_DIM_MAX];

@@ -413,6 +413,19 @@ static void test_without_a_picture_the_environment_goes_on(void **state)
     }
 }
 
+static void test_a_step_lasts_as_long_as_its_picture_is_shown(void **state)
+{
+    Fixture *f = *state;
+    NEEDS_PYTHON();
+    const char *const options[] = {"", "fps=50", "fps=12.5", "fps=0", "fps=-1", "fps=fast"};
+    const float seconds[] = {0.0f, 0.02f, 0.08f, 0.0f, 0.0f, 0.0f};
+    for (int i = 0; i < 6; i++) {
+        open_count(f, 1, options[i]);
+        assert_true((float)backend->step_seconds(f->lanes[0]) == seconds[i]);
+        close_kind(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +452,7 @@ int main(void)
         UNIT(test_a_place_is_used_again_though_its_step_was_in_flight),
         UNIT(test_a_picture_is_scaled_to_the_size_that_is_asked_for),
         UNIT(test_without_a_picture_the_environment_goes_on),
+        UNIT(test_a_step_lasts_as_long_as_its_picture_is_shown),
     };
     return cmocka_run_group_tests(tests, find_python, NULL);
 }

@@ -79,11 +79,12 @@ class Count(Env):
     """Options: limit=N is the TimeLimit's. `end=N` terminates, `cut=N` truncates at step N. `fault=`
     one of the methods below, `at=N` its step, 0 for the reset, -1 for when it is made; `once=FILE`: only as
     long as the file is not there, and it is there then. `closed=FILE` is written by close().
-    `starts=FILE` gets a line for each process. `slow_ms` for a step, `say` for each step."""
+    `starts=FILE` gets a line for each process. `slow_ms` for a step, `say` for each step. `fps` is its metadata's."""
 
     def __init__(self, fault=None, at=1, once=None, end=0, cut=0, slow_ms=0, say=None, closed=None,
                  starts=None, low=-1, high=1, dtype="float32", text="", render_mode=None,
-                 picture="fine", grows=None, only=None):
+                 picture="fine", grows=None, only=None, fps=None):
+        self.metadata = {"render_fps": fps}
         self.fault, self.at, self.once, self.end, self.cut = fault, at, once, end, cut
         self.slow_ms, self.say, self.closed, self.text = slow_ms, say, closed, text
         self.render_mode, self.picture = render_mode, picture
