@@ -105,13 +105,13 @@ void run_status_alarm(RunStatus *status, const char *format, ...)
 
 const char *run_status_faults(const EnvFaults *faults, char text[STATUS_FAULTS_BYTES])
 {
-    /* Of one, and of more. */
-    static const char *const words[ENV_FAULTS][2] = {
-        [ENV_FAULT_DIVERGED] = {"diverged", "diverged"},
-        [ENV_FAULT_NOT_FINITE] = {"not finite", "not finite"},
-        [ENV_FAULT_RAISED] = {"worker's error", "workers' errors"},
-        [ENV_FAULT_DIED] = {"worker died", "workers died"},
-        [ENV_FAULT_HUNG] = {"worker hung", "workers hung"},
+    /* One for each environment whose episode it cut short: a worker may have several. */
+    static const char *const words[ENV_FAULTS] = {
+        [ENV_FAULT_DIVERGED] = "diverged",
+        [ENV_FAULT_NOT_FINITE] = "not finite",
+        [ENV_FAULT_RAISED] = "lost by an error in a worker",
+        [ENV_FAULT_DIED] = "lost with a worker that died",
+        [ENV_FAULT_HUNG] = "lost with a worker that hung",
     };
     Line line = {.text = text, .bytes = STATUS_FAULTS_BYTES};
     text[0] = '\0';
@@ -120,7 +120,7 @@ const char *run_status_faults(const EnvFaults *faults, char text[STATUS_FAULTS_B
         uint64_t count = faults->count[i];
         if (count > 0)
             line_add(&line, "%s%s %s", line.used > 0 ? ", " : "", text_thousands(count, number),
-                     words[i][count > 1]);
+                     words[i]);
     }
     return text;
 }

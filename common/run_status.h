@@ -86,8 +86,8 @@ typedef struct RunStatus {
 void run_status_alarm(RunStatus *status, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* "12 diverged, 3 not finite, 1 worker died": the kinds that there were; empty when there was none.
- * Returns `text`. */
+/* "12 diverged, 3 not finite, 1 lost with a worker that died": the kinds that there were; empty
+ * when there was none. Returns `text`. */
 const char *run_status_faults(const EnvFaults *faults, char text[STATUS_FAULTS_BYTES]);
 
 /* Writes the one-line progress: env steps, updates, episodes, return, rates, time left. */

@@ -1,5 +1,6 @@
 /* What `polyak status` shows of a status: nothing is cut that says why, and faults of environments
  * are named where there were some. */
+#include <ctype.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,6 +39,18 @@ static const char *show(const RunStatus *status)
     return page;
 }
 
+/* Makes all white space single blanks: where lines are broken is for another test. */
+static void words(char *text)
+{
+    char *end = text;
+    for (const char *at = text; *at; at++) {
+        bool blank = isspace((unsigned char)*at);
+        if (!blank || (end > text && end[-1] != ' '))
+            *end++ = blank ? ' ' : *at;
+    }
+    *end = '\0';
+}
+
 static RunStatus some_status(ActorStatus *actor)
 {
     *actor = (ActorStatus){.actor_index = 3, .name = "node7/0", .num_envs = 2, .env_steps = 640};
@@ -74,10 +87,14 @@ static void test_faults_are_named_for_the_run_and_for_each_actor(void **state)
     status.faults = (EnvFaults){{1200, 3, 2, 1, 5}};
     strcpy(status.last_fault, "node7/0: environment 1: worker 4711 ended with signal 11");
     show(&status);
-    assert_non_null(strstr(page, "  faults      1,200 diverged, 3 not finite, 2 workers' errors, "
-                                 "1 worker died, 5 workers hung; last: node7/0:"));
-    assert_non_null(strstr(page, "\n        faults   12 diverged, 3 not finite, 1 worker died; "
-                                 "last: environment 1: worker 4711 ended with signal 11\n"));
+    words(page);
+    assert_non_null(strstr(page,
+                           "faults 1,200 diverged, 3 not finite, 2 lost by an error in a worker, "
+                           "1 lost with a worker that died, 5 lost with a worker that hung; "
+                           "last: node7/0: environment 1: worker 4711 ended with signal 11"));
+    assert_non_null(strstr(page,
+                           "faults 12 diverged, 3 not finite, 1 lost with a worker that died; "
+                           "last: environment 1: worker 4711 ended with signal 11"));
     assert_non_null(strstr(page, "16 steps"));
 }
 

@@ -158,10 +158,13 @@ static void test_faults_are_named_by_kind(void **state)
         const char *text;
     } cases[] = {
         {{{0}}, ""},
-        {{{12, 3, 0, 1, 0}}, "12 diverged, 3 not finite, 1 worker died"},
+        {{{12, 3, 0, 1, 0}}, "12 diverged, 3 not finite, 1 lost with a worker that died"},
         {{{1, 1, 1, 1, 1}},
-         "1 diverged, 1 not finite, 1 worker's error, 1 worker died, 1 worker hung"},
-        {{{0, 0, 4321, 2, 2}}, "4,321 workers' errors, 2 workers died, 2 workers hung"},
+         "1 diverged, 1 not finite, 1 lost by an error in a worker, 1 lost with a worker that "
+         "died, 1 lost with a worker that hung"},
+        {{{0, 0, 4321, 2, 2}},
+         "4,321 lost by an error in a worker, 2 lost with a worker that died, 2 lost with a worker "
+         "that hung"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_string_equal(run_status_faults(&cases[i].faults, text), cases[i].text);

@@ -217,7 +217,7 @@ static void test_the_first_of_a_kind_is_logged_with_who_and_what(void **state)
     assert_int_equal(world->num_notes, 1);
     beat_faults(world, 1, 10, 1);
     assert_int_equal(world->num_notes, 2);
-    assert_non_null(strstr(world->note, "1 worker died; last"));
+    assert_non_null(strstr(world->note, "1 lost with a worker that died; last"));
     assert_null(strstr(world->note, "diverged; last"));
 }
 
