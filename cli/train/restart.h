@@ -3,7 +3,7 @@
  * The delay starts at RESTART_DELAY_MIN_MS and doubles to RESTART_DELAY_MAX_MS; a process that has
  * worked (lived for RESTART_WORKED_MS, or is known to have delivered) starts over at the shortest.
  * RESTART_FAILURES_MAX failures within RESTART_WINDOW_MS without having worked are given up: what
- * fails at once every time is not mended by another try. */
+ * fails every time is not mended by another try. */
 #ifndef POLYAK_CLI_TRAIN_RESTART_H
 #define POLYAK_CLI_TRAIN_RESTART_H
 
@@ -13,9 +13,9 @@
 enum {
     RESTART_DELAY_MIN_MS = 200,
     RESTART_DELAY_MAX_MS = 5000,
-    RESTART_WORKED_MS = 5000,
+    RESTART_WORKED_MS = 60000, /* an actor with a failing environment lives for a while, too */
     RESTART_FAILURES_MAX = 5,
-    RESTART_WINDOW_MS = 10000,
+    RESTART_WINDOW_MS = 300000,
 };
 
 /* Starts as zeros. */
