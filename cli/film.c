@@ -124,6 +124,11 @@ int film_watch(void *context, Env *env, int episode, int step, Err *err)
     return code;
 }
 
+int64_t film_frames(const Film *film)
+{
+    return film->frames;
+}
+
 int film_finish(Film **film, FilmFacts *facts, Err *err)
 {
     Film *self = *film;

@@ -43,6 +43,9 @@ int film_watch(void *context, Env *env, int episode, int step, Err *err);
 /* ERR_STOPPED once a signal came; for when there is nothing to watch. */
 int film_check(const Film *film, Err *err);
 
+/* Drawn so far. */
+int64_t film_frames(const Film *film);
+
 /* Completes the file, or gives it up. *film is gone after it. */
 int film_finish(Film **film, FilmFacts *facts, Err *err);
 void film_abandon(Film **film);

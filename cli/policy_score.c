@@ -7,9 +7,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/config/config_table.h"
+#include "common/log.h"
 
-enum { STEPS_PER_ADVANCE = 10000 };
+enum {
+    STEPS_PER_ADVANCE = 100, /* a picture of each may take a tenth of a second */
+    PROGRESS_MS = 5000,
+};
 
 /* Reads the configuration that a checkpoint carries. */
 static int read_stored_config(const char *yaml, Config *config, Err *err)
@@ -84,10 +89,28 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     return code;
 }
 
-/* One evaluation in `env`, with a film where one is wanted. */
-static int run_episodes(Env *env, Evaluation *evaluation, const FilmPlan *plan, PolicyScore *score,
-                        Err *err)
+/* Says how far it is, now and then: episodes may be long, and pictures slow. */
+static void say_progress(const Evaluation *evaluation, const PolicyTrial *trial, const Film *film,
+                         int64_t *said_ms)
 {
+    int64_t now_ms = clock_ms();
+    if (now_ms - *said_ms < PROGRESS_MS)
+        return;
+    *said_ms = now_ms;
+    int done = evaluation_result(evaluation).episodes;
+    if (film)
+        log_info("evaluation: %d of %d episodes, %lld frames of the film", done, trial->episodes,
+                 (long long)film_frames(film));
+    else
+        log_info("evaluation: %d of %d episodes", done, trial->episodes);
+}
+
+/* One evaluation in `env`, with a film where one is wanted. */
+static int run_episodes(Env *env, Evaluation *evaluation, const PolicyTrial *trial,
+                        PolicyScore *score, Err *err)
+{
+    const FilmPlan *plan = trial->film;
+    int64_t said_ms = clock_ms();
     Film *film = NULL;
     int code = plan ? film_new(plan, env_step_seconds(env), &film, err) : ERR_OK;
     if (!code && film)
@@ -96,6 +119,8 @@ static int run_episodes(Env *env, Evaluation *evaluation, const FilmPlan *plan, 
         code = evaluation_advance(evaluation, STEPS_PER_ADVANCE, &done, err);
         if (!code && film)
             code = film_check(film, err);
+        if (!code)
+            say_progress(evaluation, trial, film, &said_ms);
     }
     if (!code)
         score->result = evaluation_result(evaluation);
@@ -122,7 +147,7 @@ int policy_score(const PolicyTrial *trial, PolicyScore *score, Err *err)
         code = evaluation_new(env, env_kind_spec(kind), &mlp, params, trial->episodes, trial->seed,
                               &evaluation, err);
     if (!code)
-        code = run_episodes(env, evaluation, trial->film, score, err);
+        code = run_episodes(env, evaluation, trial, score, err);
     evaluation_destroy(&evaluation);
     env_destroy(&env);
     env_kind_close(&kind);

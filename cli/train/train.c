@@ -95,8 +95,14 @@ static int run_processes(const Config *config, int64_t *ended_ms, Err *err)
 static int finish(const Config *config, Outcome *outcome, Err *err)
 {
     int code = score_newest(config, &outcome->score, err);
-    if (code)
+    if (code) {
+        Err reason = *err;
+        err_set(err, code,
+                "the training is done, and the run is in %.200s, but its policy could not be "
+                "evaluated: %.220s",
+                config->run_dir, reason.text);
         return report_error("train", code, err);
+    }
     const RunState *run = &outcome->score.run;
     if (run->env_steps < (uint64_t)config->total_env_steps) {
         char done[TEXT_NUMBER_BYTES], total[TEXT_NUMBER_BYTES];
@@ -133,6 +139,10 @@ int command_train(int argc, char **argv)
 
     log_info("training %s with %lld actor%s; the run is in %s", spec.name, (long long)config.actors,
              config.actors == 1 ? "" : "s", config.run_dir);
+    if (spec.step_limit == 0)
+        log_info("%s has no step limit: an episode that does not end by itself goes on for ever; "
+                 "evaluations cut it after %d steps",
+                 spec.name, EVALUATION_STEPS_MAX);
     int64_t ended_ms = 0;
     code = run_processes(&config, &ended_ms, &err);
     if (code)
