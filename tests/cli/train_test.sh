@@ -79,7 +79,7 @@ learner 'mkdir -p run; echo "{}" >run/run.json; kill -SEGV $$'
 train
 says 'learner was killed by signal 11'
 says 'starting it again'
-says 'learner fails again and again (5 times within 10 s), at last: it was killed by signal 11'
+says 'learner fails again and again (5 times within 300 s), at last: it was killed by signal 11'
 says 'go on with: polyak train --resume --run-dir run'
 ended 1
 
