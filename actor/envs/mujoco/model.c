@@ -9,6 +9,8 @@
 #include "actor/envs/mujoco/task.h"
 #include "common/text.h"
 
+enum { SHADOW_SIZE_MAX = 1024 }; /* pixels of a side; MuJoCo's own default is 4096 */
+
 /* One loaded file. */
 typedef struct Shared {
     struct Shared *next;
@@ -73,6 +75,9 @@ static int load_model(Shared *entry, Err *err)
     }
     /* A diverged state is reported, not reset in silence. */
     call.model->opt.disableflags |= mjDSBL_AUTORESET;
+    /* Without a graphics card the shadow map takes most of a picture's time. */
+    if (call.model->vis.quality.shadowsize > SHADOW_SIZE_MAX)
+        call.model->vis.quality.shadowsize = SHADOW_SIZE_MAX;
     entry->model = call.model;
     return ERR_OK;
 }

@@ -59,12 +59,7 @@ static int set_camera(MujocoPicture *picture, Err *err)
     camera->azimuth = wanted->azimuth;
     camera->elevation = wanted->elevation;
     camera->distance = wanted->distance > 0.0 ? wanted->distance : m->stat.extent;
-    picture->track = -1;
-    if (wanted->track[0]) {
-        picture->track = mj_name2id(m, mjOBJ_BODY, wanted->track);
-        if (picture->track < 0)
-            return err_set(err, ERR_USAGE, "camera: the model has no body '%s'", wanted->track);
-    }
+    picture->track = wanted->track[0] ? mj_name2id(m, mjOBJ_BODY, wanted->track) : -1;
     memcpy(camera->lookat, wanted->lookat, sizeof camera->lookat);
     if (wanted->lookat[0] != 0.0 || wanted->lookat[1] != 0.0 || wanted->lookat[2] != 0.0)
         return ERR_OK;

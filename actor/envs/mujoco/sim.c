@@ -59,6 +59,14 @@ static int check_draws(const MujocoTask *task, const mjModel *m, Err *err)
     return ERR_OK;
 }
 
+static int check_camera(const MujocoTask *task, const mjModel *m, Err *err)
+{
+    const char *track = task->camera.track;
+    if (track[0] == '\0' || mj_name2id(m, mjOBJ_BODY, track) >= 0)
+        return ERR_OK;
+    return err_set(err, ERR_USAGE, "camera: the model has no body '%s'", track);
+}
+
 static void make_data(void *arg)
 {
     MujocoSim *sim = arg;
@@ -72,6 +80,8 @@ static int build(MujocoSim *sim, Err *err)
         rc = check_actions(sim->model, err);
     if (rc == ERR_OK)
         rc = check_draws(&sim->task, sim->model, err);
+    if (rc == ERR_OK)
+        rc = check_camera(&sim->task, sim->model, err);
     if (rc == ERR_OK)
         rc = mujoco_guard(make_data, sim, err);
     if (rc == ERR_OK && !sim->data)

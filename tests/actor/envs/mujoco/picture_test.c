@@ -150,17 +150,6 @@ static void test_drawing_changes_no_number(void **state)
     mujoco_sim_destroy(&sim);
 }
 
-static void test_a_camera_follows_what_is_there(void **state)
-{
-    (void)state;
-    Err err = {""};
-    MujocoSim *sim = open_balls(", track: green");
-    MujocoPicture *picture = NULL;
-    assert_int_equal(mujoco_picture_new(sim, &picture, &err), ERR_USAGE);
-    assert_string_equal(err.text, "camera: the model has no body 'green'");
-    mujoco_sim_destroy(&sim);
-}
-
 int main(void)
 {
     GlContext *gl = NULL;
@@ -174,7 +163,6 @@ int main(void)
         cmocka_unit_test(test_up_is_up_in_every_size),
         cmocka_unit_test(test_a_picture_shows_its_own_simulation),
         cmocka_unit_test(test_drawing_changes_no_number),
-        cmocka_unit_test(test_a_camera_follows_what_is_there),
     };
     return cmocka_run_group_tests(tests, files_setup, files_teardown);
 }

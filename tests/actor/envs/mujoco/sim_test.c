@@ -232,6 +232,15 @@ static void test_a_failure_of_mujoco_does_not_end_the_process(void **state)
     assert_non_null(strstr(err.text, "the engine stalled"));
 }
 
+static void test_shadows_are_not_finer_than_pictures(void **state)
+{
+    (void)state;
+    files_write_cart("-1 1", NULL);
+    MujocoSim *sim = open_cart("");
+    assert_int_equal(mujoco_sim_model(sim)->vis.quality.shadowsize, 1024);
+    mujoco_sim_destroy(&sim);
+}
+
 static void test_models_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -259,6 +268,8 @@ static void test_models_that_do_not_fit_are_refused(void **state)
          "observation: [{of: qpos}]\nreward: [{form: constant}]\n"
          "start: [{of: qvel, first: 2, count: 2, normal: 1}]",
          "start: qvel has 3 elements"},
+        {NULL, "observation: [{of: qpos}]\nreward: [{form: constant}]\ncamera: {track: green}",
+         "camera: the model has no body 'green'"}, /* not at the first picture */
         {NULL,
          "observation: [{of: qpos, name: seen}]\nreward: [{form: constant}]\n"
          "start: [{of: qpos, low: [0, 0], high: [1, 1], norm: [5, 6]}]",
@@ -290,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_bad_numbers_are_divergence),
         cmocka_unit_test(test_threads_may_do_all_at_the_same_time),
         cmocka_unit_test(test_a_failure_of_mujoco_does_not_end_the_process),
+        cmocka_unit_test(test_shadows_are_not_finer_than_pictures),
         cmocka_unit_test(test_models_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests(tests, files_setup, files_teardown);
