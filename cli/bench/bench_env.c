@@ -153,7 +153,8 @@ static int report(const Config *config, const Spec *spec, const Figures *figures
     bench_report_begin(
         &out, config, "env",
         "steps of the environments alone with uniform random actions, resets included, in one "
-        "thread; and those of a whole polyak-actor with as many, with a policy, Gaussian noise and "
+        "thread; and those of a whole polyak-actor with as many, with a policy, Gaussian noise of "
+        "sigma 1, and "
         "a learner that acknowledges at once over loopback TCP. CPU time is that of the process "
         "that steps, and of a worker that it has; the learner is not in it");
     bench_report_text(&out, "env", spec->name);
