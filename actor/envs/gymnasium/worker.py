@@ -249,7 +249,8 @@ def make(gymnasium, env_id, options):
     try:
         return gymnasium.make(env_id, disable_env_checker=True, **options)
     except unknown as error:
-        raise Refused(USAGE, one_line(error)) from error
+        hint = "" if ":" in env_id else "; one that a module of yours registers is gymnasium:MODULE:ID"
+        raise Refused(USAGE, one_line(error).rstrip(".") + hint) from error
     except gymnasium.error.DependencyNotInstalled as error:
         words = one_line(error)
         ours = ", or scripts/setup.sh --mujoco" if "mujoco" in words.lower() else ""
@@ -473,8 +474,11 @@ def main():
         channel.fail(refusal.code, refusal)
     except BaseException as error:
         channel.fail(ENV, f"it cannot be made: {words_of(error)}", trace_of(error))
-    channel.ring(b"R")
-    serve(channel, lanes)
+    try:
+        channel.ring(b"R")
+        serve(channel, lanes)
+    except ActorGone:
+        pass  # it left while it was being told something
     lanes.close()
     sys.stdout.flush()
     sys.stderr.flush()
