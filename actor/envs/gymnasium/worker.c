@@ -115,11 +115,13 @@ static void ended(Worker *worker, EnvFault fault, int grace_ms)
     worker->state = WORKER_ENDED;
 }
 
-/* Logs the traceback that a worker left; it has bounded it. */
-static void log_traceback(Worker *worker)
+/* Logs the traceback that a worker left; it has bounded it, and may write there still. */
+static void log_traceback(const Worker *worker)
 {
-    char *line = worker->channel.header->traceback;
-    line[CHANNEL_TRACEBACK_BYTES - 1] = '\0';
+    char text[CHANNEL_TRACEBACK_BYTES];
+    memcpy(text, worker->channel.header->traceback, sizeof text);
+    text[sizeof text - 1] = '\0';
+    char *line = text;
     for (int i = 0; i < TRACEBACK_LINES && *line; i++) {
         char *end = strchr(line, '\n');
         if (end)

@@ -97,8 +97,9 @@ void channel_close(Channel *channel)
 int channel_connect(Channel *channel, int *worker_end, Err *err)
 {
     channel_disconnect(channel);
-    ChannelHeader *header = channel->header;
-    memset((char *)header + header->spec_at, 0, sizeof *header - header->spec_at);
+    /* All of it anew: an environment may have written over what is not its own. */
+    size_t bytes = 0;
+    *channel->header = layout(channel->num_lanes, &bytes);
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
         return err_set(err, ERR_IO, "no socket for a Python worker: %s", strerror(errno));
@@ -183,12 +184,12 @@ int channel_picture_open(Channel *channel, int width, int height, uint8_t **rgb,
 {
     size_t bytes = (size_t)width * (size_t)height * 3;
     ChannelHeader *header = channel->header;
-    off_t end = (off_t)header->picture_at + (off_t)bytes;
+    const off_t at = (off_t)channel->bytes; /* the worker may have written over picture_at */
+    const off_t end = at + (off_t)bytes;
     off_t now = lseek(channel->memory_fd, 0, SEEK_END); /* it never shrinks */
     void *memory = MAP_FAILED;
     if (end <= now || ftruncate(channel->memory_fd, end) == 0)
-        memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, channel->memory_fd,
-                      (off_t)header->picture_at);
+        memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, channel->memory_fd, at);
     if (memory == MAP_FAILED)
         return err_set(err, ERR_NOMEM, "no shared memory for a picture of %d x %d: %s", width,
                        height, strerror(errno));

@@ -7,7 +7,9 @@
  * without a ring. A ring is one packet: lane indices of 2 bytes each; from the worker also one
  * byte, 'R': it is ready, its spec is in the header; 'F': it failed, why is in the header.
  *
- * What the worker wrote is not trusted: indices, lengths and ends of texts are checked here. */
+ * What the worker wrote is not trusted: indices, lengths and ends of texts are checked here. Nor is
+ * what it could write over: where things are is known from `Channel`, not read from the memory,
+ * whose header is written anew for each worker. */
 #ifndef POLYAK_ACTOR_ENVS_GYMNASIUM_WORKER_CHANNEL_H
 #define POLYAK_ACTOR_ENVS_GYMNASIUM_WORKER_CHANNEL_H
 
@@ -70,7 +72,7 @@ typedef struct Channel {
     int memory_fd;
     int bell_fd; /* -1: not connected */
     int num_lanes;
-    size_t bytes; /* without a picture */
+    size_t bytes; /* without a picture, which comes behind them */
     ChannelHeader *header;
     uint64_t *seeds;
     double *rewards;
@@ -86,7 +88,7 @@ int channel_open(Channel *channel, int num_lanes, Err *err);
 void channel_close(Channel *channel);
 
 /* Makes a bell for a new worker, whose end, *worker_end, is the caller's to close; what an earlier
- * worker said of itself is forgotten. ERR_IO. */
+ * worker said of itself is forgotten, and the header is as it was first. ERR_IO. */
 int channel_connect(Channel *channel, int *worker_end, Err *err);
 void channel_disconnect(Channel *channel);
 

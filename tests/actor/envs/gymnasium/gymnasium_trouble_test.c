@@ -259,6 +259,35 @@ static void test_a_worker_is_killed_while_nobody_looks(void **state)
     step_ok(f, 0);
 }
 
+/* --- A memory that is written over --------------------------------------------------------------
+ */
+
+static void test_a_worker_that_writes_over_the_header_harms_itself_alone(void **state)
+{
+    Fixture *f = *state;
+    NEEDS_PYTHON();
+    open_count(f, 2, "fault=wreck,once=@/once,only=0");
+    reset(f, 0, 1);
+    reset(f, 1, 1);
+    step_begin(f, 0, 0, 0);
+    assert_lost(f, 0, ENV_FAULT_DIED);
+    reset(f, 0, 2);
+    step_ok(f, 0);
+    assert_true(f->obs[0][0] == 1.0f && f->obs[0][1] == 2.0f);
+}
+
+static void test_a_picture_lies_where_the_header_was_written_over(void **state)
+{
+    Fixture *f = *state;
+    uint8_t rgb[8 * 4 * 3];
+    NEEDS_PYTHON();
+    open_count(f, 1, "fault=scribble,render_mode=rgb_array");
+    reset(f, 0, 1);
+    step_ok(f, 0);
+    assert_int_equal(backend->render(f->lanes[0], rgb, 8, 4, &f->err), ERR_OK);
+    assert_true(rgb[0] == 0 && rgb[sizeof rgb - 1] == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +301,8 @@ int main(void)
         UNIT(test_steps_done_before_an_error_are_given_and_all_lanes_are_lost_once),
         UNIT(test_a_worker_is_killed_between_begin_and_finish),
         UNIT(test_a_worker_is_killed_while_nobody_looks),
+        UNIT(test_a_worker_that_writes_over_the_header_harms_itself_alone),
+        UNIT(test_a_picture_lies_where_the_header_was_written_over),
     };
     return cmocka_run_group_tests(tests, find_python, NULL);
 }

@@ -132,6 +132,8 @@ class Count(Env):
         return self.obs(), float(self.steps), self.steps == self.end, self.steps == self.cut, {}
 
     def render(self):
+        if self.picture == "hangs":
+            self.do_hang()
         if self.picture == "raises":
             raise RuntimeError("no GL here")
         if self.picture == "flat":
@@ -159,6 +161,16 @@ class Count(Env):
 
     def do_kill(self):
         os.kill(os.getpid(), signal.SIGKILL)
+
+    def do_scribble(self):
+        """Writes where it has no business, as a C library may: over the header that all share."""
+        with open(3, "r+b", buffering=0, closefd=False) as memory:
+            memory.seek(0)
+            memory.write(b"\xff" * 200)
+
+    def do_wreck(self):
+        self.do_scribble()
+        os._exit(8)
 
     def do_crash(self):
         import ctypes
