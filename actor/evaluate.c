@@ -25,6 +25,7 @@ struct Evaluation {
     int episode;    /* the one that runs, or the next; from 0 */
     int steps;      /* taken in it */
     int repeats;    /* of it, since it was lost */
+    int diverged;   /* of the finished ones */
     double episode_return;
 
     double return_mean; /* of the finished episodes, kept as Welford's sums */
@@ -120,6 +121,10 @@ static void finish_episode(Evaluation *self)
 static int handle_trouble(Evaluation *self, int code, Err *err)
 {
     if (code == ERR_DIVERGED) {
+        if (self->diverged++ == 0)
+            log_warn("episode %d of the evaluation diverged at step %d, and ends there with the "
+                     "return so far, %.1f: %s",
+                     self->episode, self->steps, self->episode_return, err->text);
         finish_episode(self);
         return 0;
     }
@@ -210,6 +215,7 @@ EvaluationResult evaluation_result(const Evaluation *evaluation)
         result.return_mean = evaluation->return_mean;
         result.return_std = sqrt(evaluation->return_m2 / evaluation->episode);
         result.length_mean = evaluation->length_mean;
+        result.diverged = evaluation->diverged;
     }
     return result;
 }

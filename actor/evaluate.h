@@ -19,6 +19,7 @@ typedef struct EvaluationResult {
     double return_mean;
     double return_std; /* of the episodes, population */
     double length_mean;
+    int diverged; /* of the episodes: cut short, so that their returns are partial */
 } EvaluationResult;
 
 typedef struct Evaluation Evaluation;
@@ -39,7 +40,8 @@ void evaluation_watch(Evaluation *evaluation, EvaluationWatch watch, void *conte
 
 /* Takes up to max_steps steps, fewer where the environment is not ready within 50 ms. *done when
  * all episodes are finished. An episode in which the environment's numbers stop being finite ends
- * there; one that is lost with its worker is repeated from its seed, a few times. ERR_ENV when the
+ * there, and is counted: where rewards are costs, a short episode looks good. One that is lost with
+ * its worker is repeated from its seed, a few times. ERR_ENV when the
  * environment fails, ERR_DIVERGED when the policy's action is not finite; what the watch returned.
  */
 int evaluation_advance(Evaluation *evaluation, int max_steps, bool *done, Err *err);

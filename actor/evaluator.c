@@ -63,7 +63,8 @@ static void send_result(Evaluator *evaluator)
                                        .episodes = (uint32_t)result.episodes,
                                        .return_mean = result.return_mean,
                                        .return_std = result.return_std,
-                                       .length_mean = result.length_mean}};
+                                       .length_mean = result.length_mean,
+                                       .diverged = (uint32_t)result.diverged}};
     dealer_send(&evaluator->connection.dealer, &message, &evaluator->connection.dims);
     evaluation_destroy(&evaluator->evaluation);
 }

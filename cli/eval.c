@@ -13,10 +13,11 @@
 static json_t *score_json(const char *checkpoint, const PolicyScore *score, const FilmPlan *film)
 {
     json_t *json = json_pack(
-        "{s:i, s:o, s:o, s:o, s:s, s:I, s:I}", "episodes", score->result.episodes, "return_mean",
-        report_real(score->result.return_mean), "return_std", report_real(score->result.return_std),
-        "length_mean", report_real(score->result.length_mean), "checkpoint", checkpoint,
-        "env_steps", (json_int_t)score->run.env_steps, "updates", (json_int_t)score->run.updates);
+        "{s:i, s:i, s:o, s:o, s:o, s:s, s:I, s:I}", "episodes", score->result.episodes, "diverged",
+        score->result.diverged, "return_mean", report_real(score->result.return_mean), "return_std",
+        report_real(score->result.return_std), "length_mean",
+        report_real(score->result.length_mean), "checkpoint", checkpoint, "env_steps",
+        (json_int_t)score->run.env_steps, "updates", (json_int_t)score->run.updates);
     if (json && film) {
         json_object_set_new(json, "video", json_string(film->path));
         json_object_set_new(json, "video_frames", json_integer((json_int_t)score->film.frames));
@@ -34,6 +35,9 @@ static void print_score(const char *checkpoint, const PolicyScore *score, const 
     printf("return %.2f ± %.2f, length %.1f; mean over %d episodes without noise\n",
            score->result.return_mean, score->result.return_std, score->result.length_mean,
            score->result.episodes);
+    if (score->result.diverged > 0)
+        printf("%d of %d episodes diverged: their returns are partial\n", score->result.diverged,
+               score->result.episodes);
     if (film) {
         int filmed =
             film->episodes < score->result.episodes ? film->episodes : score->result.episodes;

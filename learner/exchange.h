@@ -61,6 +61,8 @@ typedef struct EvalOutcome {
     double return_mean;
     double return_std;
     double length_mean;
+    uint32_t episodes;
+    uint32_t diverged; /* of the episodes: cut short, so that their returns are partial */
 } EvalOutcome;
 
 typedef struct Exchange {

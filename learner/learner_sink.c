@@ -72,7 +72,9 @@ static void evaluated(void *context, const EvalResult *result)
     EvalOutcome outcome = {.eval_id = result->eval_id,
                            .return_mean = result->return_mean,
                            .return_std = result->return_std,
-                           .length_mean = result->length_mean};
+                           .length_mean = result->length_mean,
+                           .episodes = result->episodes,
+                           .diverged = result->diverged};
     exchange_answer(&learner->run.exchange, &outcome);
 }
 

@@ -181,6 +181,7 @@ typedef struct EvalResult {
     double return_mean;
     double return_std;
     double length_mean;
+    uint32_t diverged; /* of the episodes: cut short by numbers that diverged */
 } EvalResult;
 
 typedef struct Weights {

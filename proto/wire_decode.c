@@ -410,11 +410,15 @@ static int decode_eval_result(const Polyak__EvalResult *in, EvalResult *result, 
 {
     if (!isfinite(in->return_mean) || !isfinite(in->return_std) || !isfinite(in->length_mean))
         return err_set(err, ERR_DIVERGED, "an evaluation's result that is not finite");
+    if (in->diverged > in->episodes)
+        return err_set(err, ERR_FORMAT, "%u of an evaluation's %u episodes diverged", in->diverged,
+                       in->episodes);
     result->eval_id = in->eval_id;
     result->episodes = in->episodes;
     result->return_mean = in->return_mean;
     result->return_std = in->return_std;
     result->length_mean = in->length_mean;
+    result->diverged = in->diverged;
     return check_episodes(in->episodes, err);
 }
 

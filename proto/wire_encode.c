@@ -258,6 +258,7 @@ static void encode_eval_result(const EvalResult *result, WireBody *body)
     out->return_mean = result->return_mean;
     out->return_std = result->return_std;
     out->length_mean = result->length_mean;
+    out->diverged = result->diverged;
 }
 
 void wire_encode(const Message *message, const WireLimits *dims, WireBody *body)

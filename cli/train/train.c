@@ -45,26 +45,33 @@ static void print_outcome(const Config *config, const Outcome *outcome)
 {
     char steps[TEXT_NUMBER_BYTES], updates[TEXT_NUMBER_BYTES];
     const PolicyScore *score = &outcome->score;
+    char diverged[96] = "";
+    if (score->result.diverged > 0)
+        snprintf(diverged, sizeof diverged,
+                 "  diverged  %d of %d episodes: their returns are partial\n",
+                 score->result.diverged, score->result.episodes);
     fprintf(stderr,
             "\n%s: %s env steps, %s updates in %.1f s\n"
             "  return    %.1f ± %.1f over %d episodes without noise\n"
+            "%s"
             "  run       %s\n"
             "  evaluate  polyak eval --run-dir %s\n"
             "  go on     polyak train --resume --run-dir %s --total-env-steps %llu\n",
             score->run.spec.name, text_thousands(score->run.env_steps, steps),
             text_thousands(score->run.updates, updates), outcome->wall_s, score->result.return_mean,
-            score->result.return_std, score->result.episodes, config->run_dir, config->run_dir,
-            config->run_dir, (unsigned long long)score->run.env_steps * 2);
+            score->result.return_std, score->result.episodes, diverged, config->run_dir,
+            config->run_dir, config->run_dir, (unsigned long long)score->run.env_steps * 2);
 }
 
 static json_t *outcome_json(const Config *config, const Outcome *outcome)
 {
     const PolicyScore *score = &outcome->score;
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:s}", "env_steps",
+    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:i, s:s}", "env_steps",
                      (json_int_t)score->run.env_steps, "updates", (json_int_t)score->run.updates,
                      "wall_s", report_real(outcome->wall_s), "return_mean",
                      report_real(score->result.return_mean), "return_std",
-                     report_real(score->result.return_std), "run_dir", config->run_dir);
+                     report_real(score->result.return_std), "diverged", score->result.diverged,
+                     "run_dir", config->run_dir);
 }
 
 /* The line with which an unfinished run ends. */

@@ -131,6 +131,19 @@ static bool keep_best(const Evaluations *evaluations, const EvaluationTicket *ti
     return false;
 }
 
+static void say_result(const EvaluationTicket *ticket, const EvalOutcome *outcome, bool best)
+{
+    if (outcome->diverged > 0)
+        log_warn("evaluation at %llu env steps: return %.1f ± %.1f; %u of %u episodes diverged, so "
+                 "it is not taken as the best",
+                 (unsigned long long)ticket->env_steps, outcome->return_mean, outcome->return_std,
+                 outcome->diverged, outcome->episodes);
+    else
+        log_info("evaluation at %llu env steps: return %.1f ± %.1f%s",
+                 (unsigned long long)ticket->env_steps, outcome->return_mean, outcome->return_std,
+                 best ? ", the best so far" : "");
+}
+
 bool evaluations_take_result(Evaluations *evaluations, RunState *run, double *return_mean)
 {
     EvalOutcome outcome;
@@ -157,10 +170,8 @@ bool evaluations_take_result(Evaluations *evaluations, RunState *run, double *re
     }
     evaluations->newest_return = outcome.return_mean;
     *return_mean = outcome.return_mean;
-    bool best = outcome.return_mean > run->best_return;
-    log_info("evaluation at %llu env steps: return %.1f ± %.1f%s",
-             (unsigned long long)ticket.env_steps, outcome.return_mean, outcome.return_std,
-             best ? ", the best so far" : "");
+    bool best = outcome.diverged == 0 && outcome.return_mean > run->best_return;
+    say_result(&ticket, &outcome, best);
     if (!best)
         unlink(path);
     else if (keep_best(evaluations, &ticket, &outcome))

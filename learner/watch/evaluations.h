@@ -40,7 +40,8 @@ void evaluations_start(Evaluations *evaluations, Exchange *exchange, const char 
 bool evaluations_ask_if_due(Evaluations *evaluations, bool warmed_up, bool at_end, RunState *run,
                             const DdpgState *ddpg);
 
-/* Takes one result; updates run->best_return. False when there is none. */
+/* Takes one result; updates run->best_return. One of which an episode diverged is never the best,
+ * since that episode's return is partial. False when there is none. */
 bool evaluations_take_result(Evaluations *evaluations, RunState *run, double *return_mean);
 
 int evaluations_pending(const Evaluations *evaluations);

@@ -164,6 +164,7 @@ static void test_the_result_is_mean_and_spread_of_the_returns(void **state)
     assert_true(fabs(result.return_mean - mean) < 1e-9);
     assert_true(fabs(result.return_std - sqrt(square - mean * mean)) < 1e-9);
     assert_true(fabs(result.length_mean - length) < 1e-9);
+    assert_int_equal(result.diverged, 0);
     assert_int_equal(env.resets, 5);
 }
 
@@ -236,7 +237,7 @@ static void test_a_truncated_episode_is_finished_too(void **state)
     assert_int_equal(evaluation_result(evaluation).episodes, 2);
 }
 
-static void test_an_episode_that_diverges_ends_there(void **state)
+static void test_an_episode_that_diverges_ends_there_and_is_counted(void **state)
 {
     (void)state;
     env.bad_episode = 1;
@@ -248,9 +249,10 @@ static void test_an_episode_that_diverges_ends_there(void **state)
     /* Episode 1 has four steps of 2; the last of them did not happen. */
     assert_true(fabs(result.return_mean - (3 + 6 + 15) / 3.0) < 1e-9);
     assert_true(fabs(result.length_mean - (3 + 3 + 5) / 3.0) < 1e-9);
+    assert_int_equal(result.diverged, 1);
 }
 
-static void test_an_episode_that_diverges_at_its_start_is_empty(void **state)
+static void test_an_episode_that_diverges_at_its_start_is_empty_and_is_counted(void **state)
 {
     (void)state;
     env.bad_episode = 0;
@@ -260,6 +262,7 @@ static void test_an_episode_that_diverges_at_its_start_is_empty(void **state)
     EvaluationResult result = evaluation_result(evaluation);
     assert_int_equal(result.episodes, 2);
     assert_true(fabs(result.return_mean - 8 / 2.0) < 1e-9);
+    assert_int_equal(result.diverged, 1);
 }
 
 static void test_an_episode_that_is_lost_is_repeated_from_its_seed(void **state)
@@ -284,6 +287,7 @@ static void test_an_episode_that_is_lost_is_repeated_from_its_seed(void **state)
         assert_true(result.return_mean == whole.return_mean);
         assert_true(result.return_std == whole.return_std);
         assert_true(result.length_mean == whole.length_mean);
+        assert_int_equal(result.diverged, 0);
     }
 }
 
@@ -430,9 +434,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_episode_k_starts_from_stream_k_of_the_seed, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_truncated_episode_is_finished_too, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_an_episode_that_diverges_ends_there, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_an_episode_that_diverges_at_its_start_is_empty, setup,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(test_an_episode_that_diverges_ends_there_and_is_counted,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_an_episode_that_diverges_at_its_start_is_empty_and_is_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(test_an_episode_that_is_lost_is_repeated_from_its_seed,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(

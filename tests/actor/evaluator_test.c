@@ -21,14 +21,14 @@ static void *run_evaluator(void *unused)
     return unused;
 }
 
-/* The test environment, with 20 ms per step. */
+/* The test environment; `*state`, where given, has its options, else it takes 20 ms per step. */
 static int setup(void **state)
 {
-    (void)state;
     fake_learner_start(&learner, (WireLimits){0, 0, 0});
     memset(&config, 0, sizeof config);
     snprintf(config.env, sizeof config.env, "%s", POLYAK_PLUGIN_DIR "/nan_env.so");
-    snprintf(config.env_options, sizeof config.env_options, "us=20000,limit=%d", EPISODE_STEPS);
+    snprintf(config.env_options, sizeof config.env_options, "%s,limit=%d",
+             *state ? (const char *)*state : "us=20000", EPISODE_STEPS);
     snprintf(config.connect, sizeof config.connect, "%s", learner.endpoint);
     stop = 0;
     assert_int_equal(pthread_create(&thread, NULL, run_evaluator, NULL), 0);
@@ -88,6 +88,19 @@ static void test_an_evaluator_of_slow_steps_stays_in_touch(void **state)
     assert_int_equal(join_evaluator(), 0);
 }
 
+static void test_episodes_that_diverge_are_told(void **state)
+{
+    (void)state;
+    welcome_and_ask(OBS_DIM, 3);
+    assert_true(fake_learner_hears(&learner, FAKE_WAIT_MS));
+    assert_int_equal(learner.heard.kind, MESSAGE_EVAL_RESULT);
+    assert_int_equal(learner.heard.eval_result.episodes, 3);
+    assert_int_equal(learner.heard.eval_result.diverged, 3);
+    assert_true(learner.heard.eval_result.length_mean == 5);
+    fake_learner_says(&learner, &(Message){.kind = MESSAGE_BYE, .bye = BYE_FINISHED});
+    assert_int_equal(join_evaluator(), 0);
+}
+
 static void test_a_request_that_cannot_be_done_ends_the_evaluator(void **state)
 {
     (void)state;
@@ -103,6 +116,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_an_evaluator_of_slow_steps_stays_in_touch),
+        cmocka_unit_test_prestate_setup_teardown(test_episodes_that_diverge_are_told, setup,
+                                                 teardown, "after=5"),
         CASE(test_a_request_that_cannot_be_done_ends_the_evaluator),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 """Environments that go wrong: the run goes on, and says which faults there were, and how many."""
 
+import json
 import re
 
 from harness import NAN_ENV, SMALL, EndToEnd, main
@@ -79,6 +80,25 @@ class Faults(EndToEnd):
         self.assertGreater(later["faults"]["not_finite"],
                            later["actors"][0]["faults"]["not_finite"])
         self.assertEqual([learner.end(), second.end()], [0, 0])
+
+    def test_evaluations_that_diverge_are_told_and_are_never_the_best(self):
+        train = self.finish("polyak", "train", "--run-dir=run", f"--env={NAN_ENV}",
+                            "--env-options=diverge_after=5,limit=50", *SMALL, "--json",
+                            "--eval-interval-env-steps=500", "--eval-episodes=3",
+                            "--total-env-steps=1500")
+        self.assertEqual(train.end(), 0)
+        said = re.findall(r"evaluation at \d+ env steps: .*", train.log)
+        self.assertGreater(len(said), 0)
+        for line in said:
+            self.assertIn("; 3 of 3 episodes diverged", line)
+        self.assertIn("episode 0 of the evaluation diverged at step 5", train.log)
+        self.assertIn("  diverged  20 of 20 episodes: their returns are partial", train.log)
+        self.assertEqual(json.loads(train.out.splitlines()[-1])["diverged"], 20)
+        self.assert_refused(1, "best", "polyak", "eval", "--run-dir=run", "--checkpoint=best")
+        self.assertEqual(self.evaluate(episodes=4)["diverged"], 4)
+        score = self.finish("polyak", "eval", "--run-dir=run", "--episodes=4")
+        self.assertEqual(score.end(), 0)
+        self.assertIn("4 of 4 episodes diverged", score.out)
 
     def test_many_faults_are_an_alarm(self):
         env = [f"--env={NAN_ENV}", "--env-options=after=1,us=100"]

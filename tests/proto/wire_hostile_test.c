@@ -327,6 +327,7 @@ static void test_limits_of_evaluations_hold(void **state)
     REFUSED(ERR_DIVERGED, MESSAGE_EVAL_RESULT, m.eval_result.return_mean = NAN);
     REFUSED(ERR_DIVERGED, MESSAGE_EVAL_RESULT, m.eval_result.return_std = INFINITY);
     REFUSED(ERR_DIVERGED, MESSAGE_EVAL_RESULT, m.eval_result.length_mean = NAN);
+    REFUSED(ERR_FORMAT, MESSAGE_EVAL_RESULT, m.eval_result.diverged = m.eval_result.episodes + 1);
 }
 
 static void test_orders_are_what_was_written(void **state)

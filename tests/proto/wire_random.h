@@ -277,6 +277,7 @@ static inline void random_evaluation(Rng *rng, RandomMemory *memory, Message *me
         result->return_mean = random_real(rng);
         result->return_std = random_real(rng);
         result->length_mean = random_real(rng);
+        result->diverged = random_between(rng, 0, result->episodes);
     }
 }
 

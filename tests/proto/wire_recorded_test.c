@@ -183,6 +183,12 @@ static Message sample_with_faults(MessageKind kind)
     return message;
 }
 
+/* The same, after the faults. */
+static Message sample_with_diverged(void)
+{
+    return (Message){.kind = MESSAGE_EVAL_RESULT, .eval_result = {9, 20, -150.5, 12.25, 200, 3}};
+}
+
 static void sample_policy(Mlp *mlp, const float **params)
 {
     assert_int_equal(mlp_shape(mlp, 3, (int[]){4, 3}, 2, 2, true, NULL), ERR_OK);
@@ -228,7 +234,7 @@ static Message sample(MessageKind kind)
         sample_policy(&message.eval_request.mlp, &message.eval_request.params);
         break;
     case MESSAGE_EVAL_RESULT:
-        message.eval_result = (EvalResult){9, 20, -150.5, 12.25, 200};
+        message.eval_result = (EvalResult){9, 20, -150.5, 12.25, 200, 0};
         break;
     case MESSAGE_SET:
         message.set = (Set){"updates_per_env_step=0.5"};
@@ -257,7 +263,7 @@ static bool record_message(const Message *message, const char *suffix, Recorded 
     return true;
 }
 
-/* Frame `index` of this version: a message of the uplink for each kind, two of weights, and two
+/* Frame `index` of this version: a message of the uplink for each kind, two of weights, and three
  * with what was added later. */
 static bool make_frame(int index, Recorded *recorded)
 {
@@ -265,7 +271,11 @@ static bool make_frame(int index, Recorded *recorded)
         Message message = sample((MessageKind)(index + 1));
         return record_message(&message, "", recorded);
     }
-    if (index >= NUM_FRAMES + 4)
+    if (index == NUM_FRAMES + 4) {
+        Message message = sample_with_diverged();
+        return record_message(&message, "_diverged", recorded);
+    }
+    if (index > NUM_FRAMES + 4)
         return false;
     if (index >= NUM_FRAMES + 2) {
         Message message =

@@ -201,6 +201,7 @@ static void same_eval_result(const EvalResult *a, const EvalResult *b)
     SAME_REAL(return_mean);
     SAME_REAL(return_std);
     SAME_REAL(length_mean);
+    SAME_UINT(diverged);
 }
 
 static void same_message(const Message *a, const Message *b, const WireLimits *dims)

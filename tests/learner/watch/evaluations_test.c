@@ -164,6 +164,25 @@ static void test_equal_is_not_better(void **state)
     assert_int_equal(best_updates(fixture), 11);
 }
 
+/* The returns of its other episodes say nothing of a policy that breaks the environment. */
+static void test_one_with_diverged_episodes_is_never_the_best(void **state)
+{
+    Fixture *fixture = *state;
+    double taken = 0;
+    ask(fixture, 100, 11);
+    exchange_take_ticket(&fixture->exchange);
+    exchange_answer(&fixture->exchange,
+                    &(EvalOutcome){.eval_id = 1, .return_mean = -5, .episodes = 10, .diverged = 1});
+    assert_true(evaluations_take_result(&fixture->evaluations, &fixture->run, &taken));
+    assert_true(taken == -5);
+    assert_true(isinf(fixture->run.best_return));
+    assert_int_equal(scratch_count(fixture->scratch.path), 0);
+    ask(fixture, 200, 22);
+    assert_true(answer(fixture, 2, -100, &taken)); /* whatever its return is */
+    assert_true(fixture->run.best_return == -100);
+    assert_int_equal(best_updates(fixture), 22);
+}
+
 static void test_a_skipped_evaluation_leaves_nothing(void **state)
 {
     Fixture *fixture = *state;
@@ -243,6 +262,7 @@ int main(void)
         TEST(test_the_last_policy_is_evaluated_once),
         TEST(test_the_best_policy_is_the_one_that_was_evaluated),
         TEST(test_equal_is_not_better),
+        TEST(test_one_with_diverged_episodes_is_never_the_best),
         TEST(test_a_skipped_evaluation_leaves_nothing),
         TEST(test_dropped_ones_leave_nothing),
         TEST(test_too_many_unanswered_ones_are_left_out),
