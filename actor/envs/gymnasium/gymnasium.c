@@ -31,12 +31,13 @@ typedef struct Kind {
     char *id;
     char *options;
     char *python;
-    char name[160]; /* for a person */
+    char name[151]; /* for a person; as long as messages show it */
     int num_lanes;
     Lane *lanes; /* (num_lanes) */
     int restarts_max;
     int num_restarts;     /* since it was opened */
     int64_t *restarts_ms; /* (restarts_max) when the last ones were, as a ring */
+    int ends_in_a_row;    /* of the worker, without a finished step in between */
     bool hopeless;        /* it will not be started again */
     Err why;
     bool restarting; /* it has not been ready since */
@@ -80,22 +81,31 @@ static int check_spec(Kind *kind)
     return hopeless(kind, err.text);
 }
 
-/* Starts the worker again, unless it has been too often. */
+/* The worker ended too often; `when` says how often that was. */
+static int give_up(Kind *kind, int ends, const char *when)
+{
+    Err why;
+    const char *last = kind->worker->ending.text + strlen(kind->name);
+    err_set(&why, 0,
+            "the Python worker of %s ended %d time%s %s the last time%.250s (--env-restarts-max "
+            "%d)",
+            kind->name, ends, ends > 1 ? "s" : "", when, last, kind->restarts_max);
+    return hopeless(kind, why.text);
+}
+
+/* Starts the worker again, unless it has been too often: within a minute, or, where it takes long
+ * to fail, without any use in between. */
 static int restart(Kind *kind, Err *err)
 {
     int64_t now_ms = clock_ms();
     int in_a_minute = 0;
+    log_warn("%s", kind->worker->ending.text);
     for (int i = 0; i < kind->restarts_max && i < kind->num_restarts; i++)
         in_a_minute += now_ms - kind->restarts_ms[i] < MINUTE_MS;
-    if (in_a_minute >= kind->restarts_max) {
-        Err why;
-        const char *last = kind->worker->ending.text + strlen(kind->name);
-        err_set(&why, 0,
-                "the Python worker of %s ended %d time%s within a minute, the last time%.250s "
-                "(--env-restarts-max %d)",
-                kind->name, in_a_minute + 1, in_a_minute > 0 ? "s" : "", last, kind->restarts_max);
-        return hopeless(kind, why.text);
-    }
+    if (in_a_minute >= kind->restarts_max)
+        return give_up(kind, in_a_minute + 1, "within a minute,");
+    if (++kind->ends_in_a_row > kind->restarts_max)
+        return give_up(kind, kind->ends_in_a_row, "in a row without a finished step;");
     kind->restarts_ms[kind->num_restarts++ % kind->restarts_max] = now_ms;
     log_info("%s: starting the Python worker again (%d of %d in a minute)", kind->name,
              in_a_minute + 1, kind->restarts_max);
@@ -288,6 +298,7 @@ static void take_result(Lane *lane, float *obs, PolyakEnvResult *result)
     kind->worker->lanes[lane->index].state = LANE_IDLE;
     if (lane->is_reset)
         return;
+    lane->kind->ends_in_a_row = 0;
     int ends = channel->ends[lane->index];
     result->reward = (float)channel->rewards[lane->index];
     result->terminated = (ends & END_TERMINATED) != 0;
