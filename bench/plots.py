@@ -1,4 +1,4 @@
-"""Line charts as SVG files, for bench/scaling.py. The background is left clear, and the colours are
+"""Line charts as SVG files, for the scripts beside it. The background is left clear, and the colours are
 of middle lightness, so that a chart reads on white and on dark pages."""
 
 import dataclasses
@@ -12,6 +12,7 @@ DASHES = ("", "7 4", "2 3", "9 3 2 3")
 PANEL_WIDTH, PANEL_HEIGHT = 400, 300
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 34, 46  # margins of a panel
 LEGEND_LINE = 16
+MARKED_MAX = 20  # points of a line; of one with more, the line alone is drawn
 
 
 @dataclasses.dataclass
@@ -26,14 +27,15 @@ class Panel:
     x_label: str
     y_label: str
     series: list
-    y_log: bool = True  # the x axis always is
-    y_max: float = None  # of a linear axis, which begins at 0
+    y_log: bool = True
+    y_max: float = None  # of a linear axis, which begins at 0, or at the least value below it
+    x_log: bool = True  # with a tick at each point; a linear axis begins at 0
 
 
 def short(value):
     """20000 as 20k."""
     for unit, letter in ((1e6, "M"), (1e4, "k")):
-        if value >= unit:
+        if abs(value) >= unit:
             return f"{value / (1e3 if letter == 'k' else unit):g}{letter}"
     return f"{value:g}"
 
@@ -48,11 +50,12 @@ def log_ticks(low, high):
     return ticks[first:max(last, first + 1) + 1]
 
 
-def linear_ticks(high):
-    step = 10 ** math.floor(math.log10(high / 2))
-    while high / step > 6:
+def linear_ticks(high, low=0):
+    """From the first one at or above `low` to the last one at or below `high`."""
+    step = 10 ** math.floor(math.log10((high - low) / 2))
+    while (high - low) / step > 6:
         step *= 2.5 if f"{step:e}"[0] == "2" else 2
-    return [step * i for i in range(int(high / step + 1.0001))]
+    return [step * i for i in range(math.ceil(low / step - 1e-4), int(high / step + 1.0001))]
 
 
 class Axis:
@@ -97,7 +100,7 @@ def draw_series(index, series, x_axis, y_axis):
                     for point in series.points)
     out = [f'<path d="M{line}" fill="none" stroke="{colour}" stroke-width="2" '
            f'stroke-dasharray="{dash or "none"}"/>']
-    for x, y, *spread in series.points:
+    for x, y, *spread in series.points if len(series.points) <= MARKED_MAX else ():
         x = x_axis.at(x)
         out.append(f'<circle cx="{x:.1f}" cy="{y_axis.at(y):.1f}" r="3" fill="{colour}"/>')
         if spread:
@@ -127,9 +130,11 @@ def draw_panel(panel):
         ticks = log_ticks(min(ys), max(ys))
         low, high = ticks[0], ticks[-1]
     else:
-        low, high = 0, panel.y_max or max(ys) * 1.1
-        ticks = linear_ticks(high)
-    x_axis = Axis(xs[0], xs[-1], True, LEFT + 12, PANEL_WIDTH - RIGHT - 12)
+        low, high = min(0, *ys) * 1.1, panel.y_max or max(ys) * 1.1
+        ticks = linear_ticks(high, low)
+    if not panel.x_log:
+        xs = linear_ticks(xs[-1])
+    x_axis = Axis(xs[0], xs[-1], panel.x_log, LEFT + 12, PANEL_WIDTH - RIGHT - 12)
     y_axis = Axis(low, high, panel.y_log, PANEL_HEIGHT - BOTTOM, top)
     out = draw_axes(panel, x_axis, y_axis, xs, ticks, top) + draw_legend(legend)
     for index, series in enumerate(panel.series):
