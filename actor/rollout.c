@@ -19,7 +19,9 @@ typedef struct Lane {
     Segment *open;   /* NULL: none; a lane with a step in flight has one */
     Version version; /* of the policy that the step in flight was taken with */
     int64_t opened_ms;
-    uint64_t episode; /* from 0 */
+    uint64_t episode; /* from 0; one without a recorded step is not counted */
+    uint64_t starts;  /* begun, also those that failed: each has random streams of its own, or one
+                         that diverges would do so for ever */
     uint32_t episode_steps;
     double episode_return;
     int dropped_in_a_row;
@@ -42,6 +44,8 @@ struct Rollout {
     float *obs;      /* (num_envs, obs_dim) current */
     float *next_obs; /* (obs_dim) */
     float *actions;  /* (num_envs, act_dim) of the steps in flight */
+    int ended_code; /* an error that came after steps of the same call: for the next one; 0: none */
+    Err ended_err;
     bool blocked;
     uint64_t dropped_steps;
     EnvFaults faults;
@@ -109,8 +113,9 @@ static int begin_episode(Rollout *rollout, int i, Err *err)
     const RolloutConfig *config = &rollout->config;
     uint64_t actor = rng_actor_key(config->actor_index, config->incarnation);
     uint64_t env = (uint64_t)i;
-    Rng reset = rng_stream(config->seed, RNG_RESET, actor, env, lane->episode);
-    explore_reset(&lane->explore, rng_stream(config->seed, RNG_EXPLORE, actor, env, lane->episode),
+    uint64_t start = lane->starts++;
+    Rng reset = rng_stream(config->seed, RNG_RESET, actor, env, start);
+    explore_reset(&lane->explore, rng_stream(config->seed, RNG_EXPLORE, actor, env, start),
                   rollout->spec->act_dim);
     lane->episode_steps = 0;
     lane->episode_return = 0;
@@ -122,7 +127,8 @@ static int begin_episode(Rollout *rollout, int i, Err *err)
 static void end_episode(Lane *lane)
 {
     lane->running = false;
-    lane->episode++;
+    if (lane->episode_steps > 0)
+        lane->episode++;
 }
 
 static void close_segment(Rollout *rollout, Lane *lane, SegmentEnd end)
@@ -363,7 +369,7 @@ static int finish_step(Rollout *rollout, Call *call, int64_t within_ns, Err *err
 }
 
 /* Finishes steps in flight until one is not ready or the time is over. Returns the number of steps
- * recorded. */
+ * recorded: where an error comes after some, they are told first, since they are in segments. */
 static int finish_steps(Rollout *rollout, uint64_t credit_steps, Call *call, Err *err)
 {
     int recorded = 0;
@@ -375,6 +381,11 @@ static int finish_steps(Rollout *rollout, uint64_t credit_steps, Call *call, Err
         int result = finish_step(rollout, call, within_ns, err);
         if (result == ERR_AGAIN)
             break;
+        if (result < 0 && recorded > 0) {
+            rollout->ended_code = result;
+            rollout->ended_err = *err;
+            break;
+        }
         if (result < 0)
             return result;
         recorded += result;
@@ -387,6 +398,10 @@ int rollout_step(Rollout *rollout, Policy *policy, uint64_t credit_steps, int64_
 {
     Call call = {.start_ns = clock_ns()};
     rollout->blocked = false;
+    if (rollout->ended_code != 0) {
+        *err = rollout->ended_err;
+        return rollout->ended_code;
+    }
     if (rollout->in_flight > 0)
         return finish_steps(rollout, credit_steps, &call, err);
 
@@ -401,7 +416,7 @@ int rollout_step(Rollout *rollout, Policy *policy, uint64_t credit_steps, int64_
         begin_steps(rollout, policy, ready);
         recorded = finish_steps(rollout, credit_steps, &call, err);
     }
-    rollout->blocked = code == ERR_FULL && rollout->in_flight == 0;
+    rollout->blocked = code == ERR_FULL && rollout->in_flight == 0 && rollout->ended_code == 0;
     return recorded;
 }
 

@@ -40,10 +40,11 @@ void rollout_configure(Rollout *rollout, const RolloutConfig *config);
 
 /* Steps as many environments as there is credit for, at most each once. What an earlier call left
  * in flight comes first, and alone. Returns the number of steps that were recorded (dropped ones
- * are not), never more than the credit, or ERR_ENV. It is 0 when the outbox is full, and when
- * nothing was ready in time; an environment that does its work in this thread is waited for,
- * however slow it is. The environments take turns: where a call ends early, for want of credit or
- * of time, the next one goes on, so what is recorded does not depend on it. */
+ * are not), never more than the credit, or ERR_ENV; an error that comes after steps of the same
+ * call is left for the next one. It is 0 when the outbox is full, and when nothing was ready in
+ * time; an environment that does its work in this thread is waited for, however slow it is. The
+ * environments take turns: where a call ends early, for want of credit or of time, the next one
+ * goes on, so what is recorded does not depend on it. */
 int rollout_step(Rollout *rollout, Policy *policy, uint64_t credit_steps, int64_t now_ms, Err *err);
 
 /* Closes open segments that are old enough, or all of them. One whose next step is in flight stays

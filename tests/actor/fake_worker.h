@@ -31,6 +31,7 @@ typedef struct FakeInstance {
     int hold;        /* so many calls of finish say ERR_AGAIN; FAKE_FOREVER */
     int lose_code;   /* the next finish (or begin, with lose_begin) fails so; 0: it does not */
     bool lose_begin; /* the next begin does */
+    bool lose_step;  /* it is a step that fails so, whatever resets come before */
     EnvFault fault;
     /* What the test looks at. */
     int resets_begun;
@@ -95,7 +96,7 @@ static inline int fake_trouble(FakeInstance *instance, Err *err)
 {
     int code = instance->lose_code;
     instance->lose_code = 0;
-    instance->lose_begin = false;
+    instance->lose_begin = instance->lose_step = false;
     instance->running = false;
     return err_set(err, code, "worker: %s", env_fault_name(instance->fault));
 }
@@ -152,7 +153,7 @@ static inline int fake_finish(void *opaque, int timeout_ms, float *obs, PolyakEn
     }
     fake_land(instance);
     instance->finished++;
-    if (instance->lose_code != 0) {
+    if (instance->lose_code != 0 && !(instance->lose_step && instance->is_reset)) {
         *fault = instance->fault;
         return fake_trouble(instance, err);
     }

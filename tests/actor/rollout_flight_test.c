@@ -231,6 +231,56 @@ static void test_a_lost_start_is_counted_once_and_is_no_dropped_step(void **stat
     finish();
 }
 
+/* An episode gets its number with its first step; a start that failed is not begun again. */
+static void test_a_start_that_fails_takes_a_stream_and_no_number(void **state)
+{
+    (void)state;
+    const int codes[] = {ERR_DIVERGED, ERR_LOST};
+    for (int i = 0; i < 2; i++) {
+        start(1, 4, SEGMENT_STEPS, 2);
+        run(&f, 2, 1); /* episode 0 */
+        for (int k = 0; k < 3; k++) {
+            worker.instance[0].lose_code = codes[i];
+            assert_int_equal(step(&f, 1), 0);
+        }
+        run(&f, 2, 1);
+        run(&f, 1, 1);
+        worker.instance[0].lose_code = codes[i]; /* the second step of episode 2 */
+        assert_int_equal(step(&f, 1), 0);
+        run(&f, 2, 1);
+        run_out(&f);
+        assert_int_equal(f.num_sent, 4);
+        const uint64_t streams[] = {0, 4, 5, 6};
+        for (int k = 0; k < 4; k++) {
+            Rng rng = rng_stream(1, RNG_RESET, rng_actor_key(0, 0), 0, streams[k]);
+            assert_int_equal(f.sent[k]->episode, k);
+            assert_true(f.sent[k]->obs[0] == (float)(rng_u64(&rng) % 1000));
+        }
+        check_sent(&f, false);
+        finish();
+    }
+}
+
+/* The start is sound, and the first step is not. */
+static void test_an_episode_whose_first_step_is_dropped_gets_no_number(void **state)
+{
+    (void)state;
+    start(1, 4, SEGMENT_STEPS, 2);
+    run(&f, 2, 1); /* episode 0 */
+    worker.instance[0].lose_code = ERR_DIVERGED;
+    worker.instance[0].lose_step = true;
+    assert_int_equal(step(&f, 1), 0);
+    assert_int_equal(rollout_dropped_steps(f.rollout), 1);
+    assert_int_equal(step(&f, 1), 1);
+    run_out(&f);
+    assert_int_equal(f.num_sent, 2);
+    Rng rng = rng_stream(1, RNG_RESET, rng_actor_key(0, 0), 0, 2);
+    assert_int_equal(f.sent[1]->episode, 1);
+    assert_true(f.sent[1]->obs[0] == (float)(rng_u64(&rng) % 1000));
+    check_sent(&f, false);
+    finish();
+}
+
 static void test_losses_go_on_until_the_backend_gives_up(void **state)
 {
     (void)state;
@@ -400,6 +450,8 @@ int main(void)
         cmocka_unit_test(test_a_lost_step_ends_the_segment_at_the_last_good_observation),
         cmocka_unit_test(test_a_step_that_is_lost_as_it_begins_is_dropped_in_its_turn),
         cmocka_unit_test(test_a_lost_start_is_counted_once_and_is_no_dropped_step),
+        cmocka_unit_test(test_a_start_that_fails_takes_a_stream_and_no_number),
+        cmocka_unit_test(test_an_episode_whose_first_step_is_dropped_gets_no_number),
         cmocka_unit_test(test_losses_go_on_until_the_backend_gives_up),
         cmocka_unit_test(test_all_lanes_of_a_worker_that_died_start_again),
         cmocka_unit_test(test_a_flush_leaves_a_step_in_flight_to_the_next_segment),

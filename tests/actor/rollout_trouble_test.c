@@ -148,6 +148,27 @@ static void test_an_environment_that_fails_ends_it_and_its_good_steps_remain(voi
     fixture_finish(&f);
 }
 
+/* What was recorded before it in the same call is in segments, and so must be told. */
+static void test_a_failure_in_the_middle_of_a_call_is_told_by_the_next_one(void **state)
+{
+    (void)state;
+    fixture_start(&f, NAN_ENV, "fail_after=3", 2, 8, SEGMENT_STEPS);
+    step(&f, 1); /* environment 0 is a step ahead, and environment 1 is the first from now on */
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(step(&f, 2), 2);
+    assert_int_equal(step(&f, 2), 1);
+    assert_false(rollout_is_blocked(f.rollout));
+    for (int i = 0; i < 2; i++) {
+        f.err.text[0] = '\0';
+        assert_int_equal(rollout_step(f.rollout, &f.policy, 2, 0, &f.err), ERR_ENV);
+        assert_non_null(strstr(f.err.text, "broke"));
+    }
+    run_out(&f);
+    check_sent(&f, false);
+    assert_int_equal(f.recorded, 6);
+    fixture_finish(&f);
+}
+
 static void test_an_environment_that_cannot_be_made_is_an_error(void **state)
 {
     (void)state;
@@ -259,6 +280,7 @@ int main(void)
         cmocka_unit_test(test_a_good_step_in_between_starts_the_count_again),
         cmocka_unit_test(test_a_start_that_is_not_finite_is_tried_again_and_given_up_in_the_end),
         cmocka_unit_test(test_an_environment_that_fails_ends_it_and_its_good_steps_remain),
+        cmocka_unit_test(test_a_failure_in_the_middle_of_a_call_is_told_by_the_next_one),
         cmocka_unit_test(test_an_environment_that_cannot_be_made_is_an_error),
         cmocka_unit_test(test_a_full_outbox_stops_the_steps_and_drops_none),
         cmocka_unit_test(test_a_rollout_that_was_never_acknowledged_holds_no_more_than_its_places),

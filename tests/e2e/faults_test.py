@@ -4,16 +4,17 @@ import json
 import re
 
 from harness import NAN_ENV, SMALL, EndToEnd, main
+from plog import Log
 
 KINDS = ["diverged", "not_finite", "raised", "died", "hung"]
 BEAT = "--heartbeat-interval-ms=50"  # so that the metrics know of the last ones too
 
 
 class Faults(EndToEnd):
-    def train_midway(self, options, total):
+    def train_midway(self, options, total, *more):
         """A run of `polyak train` with a broken environment, once its actors told of faults."""
         train = self.start("polyak", "train", "--run-dir=run", f"--env={NAN_ENV}",
-                           f"--env-options={options},us=2000,limit=50", *SMALL, BEAT, "--actors=2",
+                           f"--env-options={options},us=2000,limit=50", *SMALL, BEAT, "--actors=2", *more,
                            f"--total-env-steps={total}")
         train.says("listening on")
         self.endpoint = re.search(r"listening on ([^\s,]+)", train.log)[1]
@@ -47,12 +48,13 @@ class Faults(EndToEnd):
             self.assertEqual(counts[-1] > 0, other == kind)
         self.assertGreaterEqual(int(rows[-1][f"env_{kind}"]), at_least)
 
-    def check(self, options, kind, text):
-        train, status = self.train_midway(options, 3000)
+    def check(self, options, kind, text, *more):
+        train, status = self.train_midway(options, 3000, *more)
         self.assert_counted(kind, text, status)
         self.assertEqual(train.end(), 0)
         self.assert_done(3000, updates=2500)
         self.assert_in_metrics(kind, status["faults"][kind])
+        self.assertEqual(Log(self.path("run", "replay")).check(), [])
         for actor in (0, 1):  # the learner says once what happened where
             lines = re.findall(rf"actor {actor} \(actor-[01]\): faults of its environments: .*",
                                train.log)
@@ -64,6 +66,9 @@ class Faults(EndToEnd):
 
     def test_observations_that_are_not_finite_are_counted_and_named(self):
         self.check("after=15", "not_finite", "observation 0 is nan")
+
+    def test_a_fault_right_after_a_full_segment_leaves_a_sound_log(self):
+        self.check("after=16", "not_finite", "observation 0 is nan", "--segment-steps=8")
 
     def test_faults_of_actors_that_left_are_still_counted(self):
         env = [f"--env={NAN_ENV}", "--env-options=after=15,us=2000,limit=50"]

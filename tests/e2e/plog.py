@@ -168,6 +168,8 @@ class Log:
             if end != 0:
                 wanted = *wanted[:2], episode + 1, 0
             seen = (segment.sequence, segment.session_steps, segment.episode, segment.first_step)
+            if seen[2:] == (episode + 1, 0):  # a fault right after a full segment ended the episode
+                wanted = *wanted[:2], episode + 1, 0
             if seen[0] < wanted[0] if gaps else seen != wanted:
                 yield f"{word}: sequence, steps, episode and its step {seen}, not {wanted}"
             sequences[session], steps[session] = seen[:2]
