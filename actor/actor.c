@@ -289,11 +289,13 @@ static void leave(Actor *actor, ByeReason reason)
     dealer_send(&actor->connection.dealer, &bye, &actor->connection.dims);
 }
 
-static int open_actor(Actor *actor, void *zmq_context, const Config *config, Err *err)
+static int open_actor(Actor *actor, void *zmq_context, const Config *config,
+                      const volatile sig_atomic_t *stop, Err *err)
 {
     actor->num_envs = (int)config->envs_per_actor;
     actor->outbox = (Outbox){.next_sequence = 1};
     EnvSetup setup = env_setup(config, actor->num_envs);
+    setup.stop = stop;
     int code = env_kind_open(&setup, &actor->kind, err);
     if (code != 0)
         return code;
@@ -322,7 +324,7 @@ int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)
     void *zmq_context = zmq_ctx_new();
     if (!zmq_context)
         return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
-    int code = open_actor(&actor, zmq_context, config, err);
+    int code = open_actor(&actor, zmq_context, config, stop, err);
     if (code == 0) {
         code = act(&actor, stop, err);
         leave(&actor, code == 0 ? BYE_FINISHED : BYE_STOPPING);

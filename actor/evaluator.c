@@ -111,9 +111,11 @@ static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err
     return err_set(err, ERR_STOPPED, "stopped");
 }
 
-static int open_evaluator(Evaluator *evaluator, void *zmq_context, const Config *config, Err *err)
+static int open_evaluator(Evaluator *evaluator, void *zmq_context, const Config *config,
+                          const volatile sig_atomic_t *stop, Err *err)
 {
     EnvSetup setup = env_setup(config, 1);
+    setup.stop = stop;
     int code = env_kind_open(&setup, &evaluator->kind, err);
     if (code == 0)
         code = env_new(evaluator->kind, &evaluator->env, err);
@@ -139,7 +141,7 @@ int evaluator_run(const Config *config, const volatile sig_atomic_t *stop, Err *
     void *zmq_context = zmq_ctx_new();
     if (!zmq_context)
         return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
-    int code = open_evaluator(&evaluator, zmq_context, config, err);
+    int code = open_evaluator(&evaluator, zmq_context, config, stop, err);
     if (code == 0) {
         code = evaluate(&evaluator, stop, err);
         Message bye = {.kind = MESSAGE_BYE, .bye = code == 0 ? BYE_FINISHED : BYE_STOPPING};

@@ -62,6 +62,11 @@ int film_check(const Film *film, Err *err)
     return stop_signal ? err_set(err, ERR_STOPPED, "stopped") : ERR_OK;
 }
 
+const volatile sig_atomic_t *film_stop(void)
+{
+    return &stop_signal;
+}
+
 const char *film_env_options(const char *env, const char *options, char *text, size_t text_bytes)
 {
     static const char scheme[] = "gymnasium:";

@@ -7,6 +7,7 @@
 #ifndef POLYAK_CLI_FILM_H
 #define POLYAK_CLI_FILM_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,10 @@ int film_watch(void *context, Env *env, int episode, int step, Err *err);
 
 /* ERR_STOPPED once a signal came; for when there is nothing to watch. */
 int film_check(const Film *film, Err *err);
+
+/* Set once a signal came; 0 where there is no film. For an environment that is not to be waited for
+ * then. */
+const volatile sig_atomic_t *film_stop(void);
 
 /* Drawn so far. */
 int64_t film_frames(const Film *film);

@@ -70,6 +70,7 @@ static int open_env(const PolicyTrial *trial, const RunState *run, EnvKind **kin
     EnvSetup setup = setup_of(&stored, trial->given);
     char drawing[CONFIG_TEXT_MAX + 64];
     setup.name = env;
+    setup.stop = film_stop();
     setup.options = trial->film ? film_env_options(env, options, drawing, sizeof drawing) : options;
     code = env_kind_open(&setup, kind, err);
     if (code == ERR_USAGE && env == run->spec.name)

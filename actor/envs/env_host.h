@@ -10,6 +10,7 @@
 #ifndef POLYAK_ACTOR_ENVS_ENV_HOST_H
 #define POLYAK_ACTOR_ENVS_ENV_HOST_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,9 @@ typedef struct EnvSetup {
     const char *python;  /* NULL: python3 */
     int step_timeout_ms; /* 0: the key's default */
     int restarts_max;    /* of a worker in a minute */
+    /* NULL: none. Once it is set, env_kind_open and env_render do not wait for a worker any longer,
+     * and give ERR_STOPPED. It must outlive the kind. */
+    const volatile sig_atomic_t *stop;
 } EnvSetup;
 
 /* What a step did. */

@@ -101,6 +101,18 @@ class Gymnasium(EndToEnd):
             train.end()
             wait_until(lambda: not is_running(worker) and not is_running(actor), "the worker's end")
 
+    def test_a_signal_is_heard_while_the_first_worker_hangs(self):
+        for role in ("actor", "evaluator"):
+            for number in (signal.SIGTERM, signal.SIGINT):
+                starts = self.path(f"starts-{role}-{number}")
+                actor = self.actor("a", f"--role={role}", *self.env(
+                    f"fault=hang,at=-1,starts={starts}"), "--env-step-timeout-ms=600000")
+                wait_until(lambda: os.path.exists(starts), "its worker")
+                worker = self.worker_of(actor.pid)
+                actor.kill(number)
+                self.assertEqual(actor.end(), -number)
+                self.assertFalse(is_running(worker))
+
     def test_what_cannot_be_opened_is_refused(self):
         for program in (["polyak", "train", "--run-dir=refused"],
                         ["polyak-actor", f"--connect={self.endpoint}"]):

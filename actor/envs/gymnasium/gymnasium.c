@@ -40,7 +40,8 @@ typedef struct Kind {
     int ends_in_a_row;    /* of the worker, without a finished step in between */
     bool hopeless;        /* it will not be started again */
     Err why;
-    bool restarting; /* it has not been ready since */
+    bool restarting;                   /* it has not been ready since */
+    const volatile sig_atomic_t *stop; /* NULL: none */
 } Kind;
 
 static void gymnasium_close(void *opaque)
@@ -125,6 +126,16 @@ static int wait_for_news(Kind *kind, int timeout_ms)
     return check_spec(kind);
 }
 
+/* Waits for news as long as it takes, but not when this program is to stop: a worker's wait is
+ * short, or ended by the signal. */
+static int wait_unless_stopped(const Kind *kind, Err *err)
+{
+    if (kind->stop && *kind->stop)
+        return err_set(err, ERR_STOPPED, "stopped");
+    worker_wait(kind->worker, -1);
+    return ERR_OK;
+}
+
 /* --- Opening ---------------------------------------------------------------------------------- */
 
 /* The first worker has ended before it was ready. */
@@ -142,8 +153,10 @@ static int first_start(Kind *kind, Err *err)
     int rc = worker_start(worker, err);
     if (rc != ERR_OK)
         return rc;
-    while (worker->state == WORKER_STARTING)
-        worker_wait(worker, -1);
+    while (rc == ERR_OK && worker->state == WORKER_STARTING)
+        rc = wait_unless_stopped(kind, err);
+    if (rc != ERR_OK)
+        return rc;
     if (worker->state != WORKER_READY)
         return set_up_failed(worker, err);
     return channel_spec(&worker->channel, &kind->spec, err);
@@ -161,6 +174,7 @@ static Kind *kind_new(const EnvSetup *setup, const char *id)
         return NULL;
     kind->num_lanes = setup->num_envs > 0 ? setup->num_envs : 1;
     kind->restarts_max = setup->restarts_max < RESTARTS_MAX ? setup->restarts_max : RESTARTS_MAX;
+    kind->stop = setup->stop;
     kind->id = copy_of(id);
     kind->options = copy_of(setup->options);
     kind->python = copy_of(setup->python ? setup->python : "python3");
@@ -353,8 +367,12 @@ static int gymnasium_render(void *instance, uint8_t *rgb, int width, int height,
         return rc;
     worker->channel.commands[lane->index] = COMMAND_RENDER;
     worker_begin(worker, lane->index);
-    while (work->state != LANE_DONE && !is_lost(lane))
-        worker_wait(worker, -1);
+    while (rc == ERR_OK && work->state != LANE_DONE && !is_lost(lane))
+        rc = wait_unless_stopped(kind, err);
+    if (rc != ERR_OK) {
+        channel_picture_close(&picture, width, height);
+        return rc; /* the lane stays as it is: a reset waits for the worker */
+    }
     int ends = worker->channel.ends[lane->index];
     if (work->state != LANE_DONE) {
         rc = err_set(err, ERR_ENV, "%s", worker->ending.text);

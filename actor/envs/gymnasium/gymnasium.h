@@ -15,7 +15,8 @@
 /* Opens what gymnasium.make(id, **options) makes: starts a worker with setup->num_envs instances,
  * and waits for its spec. `id` is as Gymnasium has it, "Pendulum-v1" or "module:ID"; setup->name is
  * not looked at. ERR_USAGE (unknown ID, options, a space that is not supported), ERR_MISSING (no
- * Python, no gymnasium, a package that the environment needs), ERR_ENV, ERR_NOMEM, ERR_IO. */
+ * Python, no gymnasium, a package that the environment needs), ERR_STOPPED (*setup->stop), ERR_ENV,
+ * ERR_NOMEM, ERR_IO. */
 int gymnasium_open(const EnvSetup *setup, const char *id, void **kind, Spec *spec, Err *err);
 
 /* For the kinds of gymnasium_open; it draws, and does not save states. */

@@ -259,6 +259,49 @@ static void test_a_worker_is_killed_while_nobody_looks(void **state)
     step_ok(f, 0);
 }
 
+/* --- A stop while it hangs ---------------------------------------------------------------------
+ */
+
+static volatile sig_atomic_t stop;
+
+static void on_alarm(int number)
+{
+    stop = number;
+}
+
+/* Sets `stop` when something hangs. */
+static void stop_soon(Fixture *f)
+{
+    struct sigaction action = {.sa_handler = on_alarm};
+    stop = 0;
+    f->setup.stop = &stop;
+    sigaction(SIGALRM, &action, NULL);
+    alarm(1);
+}
+
+static void test_a_stop_ends_the_wait_for_the_first_start(void **state)
+{
+    Fixture *f = *state;
+    NEEDS_PYTHON();
+    stop_soon(f);
+    assert_int_equal(try_open(f, "Count-v0", 1, "fault=hang,at=-1"), ERR_STOPPED);
+    assert_int_equal(stop, SIGALRM);
+}
+
+static void test_a_stop_ends_the_wait_for_a_picture(void **state)
+{
+    Fixture *f = *state;
+    uint8_t rgb[8 * 4 * 3];
+    NEEDS_PYTHON();
+    stop = 0;
+    f->setup.stop = &stop;
+    open_count(f, 1, "picture=hangs,render_mode=rgb_array");
+    reset(f, 0, 1);
+    stop_soon(f);
+    assert_int_equal(backend->render(f->lanes[0], rgb, 8, 4, &f->err), ERR_STOPPED);
+    assert_int_equal(stop, SIGALRM);
+}
+
 /* --- A memory that is written over --------------------------------------------------------------
  */
 
@@ -301,6 +344,8 @@ int main(void)
         UNIT(test_steps_done_before_an_error_are_given_and_all_lanes_are_lost_once),
         UNIT(test_a_worker_is_killed_between_begin_and_finish),
         UNIT(test_a_worker_is_killed_while_nobody_looks),
+        UNIT(test_a_stop_ends_the_wait_for_the_first_start),
+        UNIT(test_a_stop_ends_the_wait_for_a_picture),
         UNIT(test_a_worker_that_writes_over_the_header_harms_itself_alone),
         UNIT(test_a_picture_lies_where_the_header_was_written_over),
     };
