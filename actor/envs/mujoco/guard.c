@@ -3,6 +3,7 @@
  * own Python bindings do. The default handler would also write MUJOCO_LOG.TXT into the working
  * directory. What warnings in a step warn of is counted in mjData, where sim.c looks; those of the
  * compiler are about a model's age, not about its numbers. So warnings are dropped. */
+#include <ctype.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -20,6 +21,16 @@ static _Thread_local struct {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static mjfLogHandler earlier; /* the handler before ours */
 
+void mujoco_one_line(char *text)
+{
+    size_t length = strlen(text);
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        text[--length] = '\0';
+    for (char *c = text; *c; c++)
+        if (isspace((unsigned char)*c))
+            *c = ' ';
+}
+
 static void on_log(const mjLogMessage *message)
 {
     if (message->level != mjLOG_ERROR)
@@ -29,7 +40,9 @@ static void on_log(const mjLogMessage *message)
             earlier(message);
         return;
     }
-    text_excerpt(message->subject, guard.message, sizeof guard.message);
+    snprintf(guard.message, sizeof guard.message, "%.*s", (int)sizeof guard.message - 1,
+             message->subject);
+    mujoco_one_line(guard.message);
     longjmp(*guard.back, 1);
 }
 
@@ -50,9 +63,11 @@ int mujoco_guard(void (*run)(void *), void *arg, Err *err)
 {
     pthread_once(&once, install);
     jmp_buf back;
+    char shown[sizeof guard.message];
     if (setjmp(back) != 0) {
         guard.back = NULL;
-        return err_set(err, ERR_ENV, "MuJoCo: %s", guard.message);
+        return err_set(err, ERR_ENV, "MuJoCo: %s",
+                       text_excerpt(guard.message, shown, sizeof shown));
     }
     guard.back = &back;
     run(arg);

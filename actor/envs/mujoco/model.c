@@ -31,11 +31,15 @@ static int check_version(Err *err)
                    mj_version(), mjVERSION_HEADER);
 }
 
-static int find_file(const char *path, char *found, size_t bytes, Err *err)
+const char *mujoco_assets_folder(void)
 {
     const char *folder = getenv("POLYAK_MUJOCO_ASSETS");
-    if (!folder || !folder[0])
-        folder = MUJOCO_ASSETS_DIR;
+    return folder && folder[0] ? folder : MUJOCO_ASSETS_DIR;
+}
+
+static int find_file(const char *path, char *found, size_t bytes, Err *err)
+{
+    const char *folder = mujoco_assets_folder();
     int length = strchr(path, '/') ? snprintf(found, bytes, "%s", path)
                                    : snprintf(found, bytes, "%s/%s", folder, path);
     if (length < 0 || (size_t)length >= bytes)
@@ -70,6 +74,7 @@ static int load_model(Shared *entry, Err *err)
         return rc;
     if (!call.model) {
         char shown[256];
+        mujoco_one_line(call.error);
         return err_set(err, ERR_USAGE, "%.200s is no model for MuJoCo: %s", entry->path,
                        text_excerpt(call.error, shown, sizeof shown));
     }
