@@ -115,7 +115,9 @@ static int open_and_look(const Config *config, const char *name, Facts *facts, E
     setup.name = name;
     setup.options = film_env_options(name, config->env_options, drawing, sizeof drawing);
     int code = env_kind_open(&setup, &kind, err);
-    if (code && setup.options != config->env_options && strstr(err->text, "render_mode")) {
+    bool blind = code && setup.options != config->env_options &&
+                 (strstr(err->text, "render_mode") || strstr(err->text, "bad options"));
+    if (blind) {
         setup.options = config->env_options;
         code = env_kind_open(&setup, &kind, err);
     }
@@ -123,6 +125,8 @@ static int open_and_look(const Config *config, const char *name, Facts *facts, E
         return suggest(name, code, err);
     if (!code)
         code = look(kind, facts, err);
+    if (!code && blind) /* the hint would be to ask for what was refused */
+        err_set(&facts->no_picture, ERR_MISSING, "%s has no picture", facts->spec.name);
     env_kind_close(&kind);
     return code;
 }

@@ -113,6 +113,12 @@ class Gymnasium(EndToEnd):
                 self.assertEqual(actor.end(), -number)
                 self.assertFalse(is_running(worker))
 
+    def test_a_look_at_an_environment_without_pictures_says_no_more_than_that(self):
+        for env_id in ("Blind-v0", "Matrix-v0"):  # the second takes no render_mode
+            shown = self.finish("polyak", "envs", f"gymnasium:{env_id}", f"--python={PYTHON}")
+            self.assertEqual((shown.end(), shown.log), (0, ""))
+            self.assertRegex(shown.out, r"picture +no: .*no picture\n")
+
     def test_what_cannot_be_opened_is_refused(self):
         for program in (["polyak", "train", "--run-dir=refused"],
                         ["polyak-actor", f"--connect={self.endpoint}"]):

@@ -21,6 +21,7 @@ import struct
 import sys
 import time
 import traceback
+import warnings
 import zlib
 
 MEMORY_FD, BELL_FD = 3, 4
@@ -227,7 +228,10 @@ def name_of(env_id, options):
 
 
 def prepare_drawing(options):
-    """Without a screen, draw in memory. Not otherwise: these libraries may not be installed."""
+    """Without a screen, draw in memory. Not otherwise: these libraries may not be installed. That
+    there is no such picture is said when one is wanted, and not before: Polyak asks by itself."""
+    if options.get("render_mode") == "rgb_array":
+        warnings.filterwarnings("ignore", ".*not in the possible render_modes")
     if options.get("render_mode") is not None and not os.environ.get("DISPLAY"):
         os.environ.setdefault("MUJOCO_GL", "egl")
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -308,6 +312,7 @@ class Lanes:
         prepare_drawing(options)
         self.np, gymnasium = import_gymnasium()
         self.channel = channel
+        self.may_draw = options.get("render_mode") == "rgb_array"
         self.envs = [make(gymnasium, env_id, options) for _ in range(channel.num_lanes)]
         env = self.envs[0]
         obs_space, act_space = env.observation_space, env.action_space
@@ -363,10 +368,14 @@ class Lanes:
         np, channel = self.np, self.channel
         width, height = channel.picture_size()
         if self.envs[lane].render_mode != "rgb_array":
-            channel.say(0, "it has no picture; --env-options render_mode=rgb_array gives it one")
+            hint = "" if self.may_draw else "; --env-options render_mode=rgb_array gives it one"
+            channel.say(0, "it has no picture" + hint)
             return NO_PICTURE
         try:
             frame = np.asarray(self.envs[lane].render())
+        except NotImplementedError:
+            channel.say(0, "it has no picture")
+            return NO_PICTURE
         except Exception as error:
             channel.say(0, f"render raised {words_of(error)}", "")
             return BAD_PICTURE

@@ -413,6 +413,25 @@ static void test_without_a_picture_the_environment_goes_on(void **state)
     }
 }
 
+/* Not even when it was asked to have one, as programs do by themselves. */
+static void test_of_a_picture_that_cannot_be_no_more_is_said(void **state)
+{
+    Fixture *f = *state;
+    NEEDS_PYTHON();
+    uint8_t rgb[3 * 4];
+    const char *const options[] = {"render_mode=rgb_array", "render_mode=rgb_array,claims=true"};
+    for (int i = 0; i < 2; i++) {
+        open_id(f, "Blind-v0", 1, options[i]);
+        reset(f, 0, 1);
+        assert_int_equal(backend->render(f->lanes[0], rgb, 2, 2, &f->err), ERR_MISSING);
+        assert_string_equal(f->err.text, "gymnasium:Blind-v0: it has no picture");
+        close_kind(f);
+        assert_string_equal(log_of(f), "");
+    }
+    open_id(f, "Blind-v0", 1, "render_mode=human");
+    assert_logged(f, "render_mode='human' that is not in the possible render_modes");
+}
+
 static void test_a_step_lasts_as_long_as_its_picture_is_shown(void **state)
 {
     Fixture *f = *state;
@@ -452,6 +471,7 @@ int main(void)
         UNIT(test_a_place_is_used_again_though_its_step_was_in_flight),
         UNIT(test_a_picture_is_scaled_to_the_size_that_is_asked_for),
         UNIT(test_without_a_picture_the_environment_goes_on),
+        UNIT(test_of_a_picture_that_cannot_be_no_more_is_said),
         UNIT(test_a_step_lasts_as_long_as_its_picture_is_shown),
     };
     return cmocka_run_group_tests(tests, find_python, NULL);

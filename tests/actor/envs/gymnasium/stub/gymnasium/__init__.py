@@ -4,6 +4,7 @@ every way. Needs NumPy alone.
     Count-v0    observes (steps, seed, process id, sum of the actions so far), reward = steps;
                 ends when it is told to, and fails at a step with what its options say
     Discrete-v0, Dict-v0, Infinite-v0, Huge-v0, Whole-v0, Matrix-v0    other spaces
+    Blind-v0    has no picture
     NoPackage-v0    needs what is not installed
 """
 
@@ -12,6 +13,7 @@ import signal
 import sys
 import time
 import types
+import warnings
 
 import numpy as np
 
@@ -266,6 +268,21 @@ class Matrix(Env):
         return kept, 0.0, False, False, {}
 
 
+class Blind(Env):
+    """Takes a render_mode, and has none."""
+
+    metadata = {"render_modes": []}
+
+    def __init__(self, render_mode=None, claims=False):
+        self.render_mode = render_mode if claims else None
+
+    def step(self, action):
+        return np.zeros(4, np.float32), 0.0, False, False, {}
+
+    def render(self):
+        raise NotImplementedError
+
+
 class NoPackage(Env):
     def __init__(self):
         raise error.DependencyNotInstalled("Box3D is not installed, run `pip install box3d`")
@@ -293,7 +310,7 @@ class TimeLimit(Env):
 
 registry = {"Count-v0": Count, "Discrete-v0": Discretely, "Dict-v0": Dictionary,
             "Infinite-v0": Infinite, "Huge-v0": Huge, "Whole-v0": Whole, "Matrix-v0": Matrix,
-            "NoPackage-v0": NoPackage}
+            "Blind-v0": Blind, "NoPackage-v0": NoPackage}
 
 
 def make(env_id, max_episode_steps=None, disable_env_checker=None, **kwargs):
@@ -307,5 +324,9 @@ def make(env_id, max_episode_steps=None, disable_env_checker=None, **kwargs):
     if name not in registry:
         raise error.NameNotFound(f"Environment `{name}` doesn't exist. Did you mean: `Count-v0`?")
     assert disable_env_checker is True
+    mode, modes = kwargs.get("render_mode"), getattr(registry[name], "metadata", {}).get("render_modes")
+    if mode and modes is not None and mode not in modes:
+        warnings.warn(f"\033[33mWARN: The environment is being initialised with render_mode={mode!r} "
+                      f"that is not in the possible render_modes ({modes}).\033[0m", stacklevel=1)
     env = registry[name](**kwargs)
     return TimeLimit(env, max_episode_steps) if max_episode_steps else env
