@@ -3,7 +3,8 @@
  *
  * A constant table. A preset is chosen by the name of the environment's spec. One that lives
  * elsewhere (mujoco:TASK, gymnasium:ID) ends its name with ":" and 8 hexadecimal digits where
- * options change it; it has the same preset, but its shapes may be others. */
+ * options change it; it has the same preset, but its shapes may be others. A task that a file makes
+ * (mujoco:./robot.xml) always ends so, and has no preset. */
 #ifndef POLYAK_COMMON_CONFIG_PRESETS_H
 #define POLYAK_COMMON_CONFIG_PRESETS_H
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "actor/envs/env.h"
+#include "actor/envs/mujoco/model.h"
 #include "actor/envs/mujoco/picture.h"
 #include "actor/envs/mujoco/sim.h"
 #include "common/text.h"
@@ -14,7 +15,7 @@
 struct PolyakEnv {
     MujocoSim *sim;
     MujocoPicture *picture; /* NULL until the first one is asked for */
-    bool changed;           /* by options: the name says so */
+    bool hashed;            /* its hash is part of its name */
     double *obs;            /* (obs_dim) */
     double *state; /* (state_count) on its way in or out, since the caller's has no alignment */
 };
@@ -47,14 +48,14 @@ static int env_create(const char *options, PolyakEnv **env, char *error)
 {
     Err err = {""};
     MujocoTask task;
-    bool changed = false;
-    int rc = mujoco_task_parse(options, &task, &changed, &err);
+    bool hashed = false;
+    int rc = mujoco_task_parse(options, &task, &hashed, &err);
     if (rc != ERR_OK)
         return code_of(rc, &err, error);
     PolyakEnv *made = calloc(1, sizeof *made);
     if (!made)
         return code_of(err_set(&err, ERR_NOMEM, "out of memory"), &err, error);
-    made->changed = changed;
+    made->hashed = hashed;
     rc = mujoco_sim_new(&task, &made->sim, &err);
     if (rc == ERR_OK) {
         made->obs = calloc((size_t)mujoco_sim_obs_dim(made->sim), sizeof *made->obs);
@@ -76,7 +77,7 @@ static int env_spec(const PolyakEnv *env, PolyakEnvSpec *spec, char *error)
     const MujocoTask *task = mujoco_sim_task(env->sim);
     const mjModel *model = mujoco_sim_model(env->sim);
     int length = snprintf(spec->name, sizeof spec->name, "mujoco:%s", task->name);
-    if (env->changed)
+    if (env->hashed)
         snprintf(spec->name + length, sizeof spec->name - (size_t)length, ":%08x",
                  mujoco_task_hash(task));
     spec->obs_dim = mujoco_sim_obs_dim(env->sim);
@@ -182,10 +183,12 @@ POLYAK_ENV_EXPORT const PolyakEnvList *polyak_env_list(void)
 {
     enum { TASKS_MAX = 64 };
     static const char *names[TASKS_MAX + 1];
-    static char about[64];
+    static char about[MUJOCO_PATH_BYTES + 64];
     static const PolyakEnvList list = {.about = about, .names = names};
     for (int i = 0; i < TASKS_MAX && mujoco_tasks[i].name[0] != '\0'; i++)
         names[i] = mujoco_tasks[i].name;
-    snprintf(about, sizeof about, "MuJoCo %s", mj_versionString());
+    const char *folder = mujoco_assets_folder();
+    snprintf(about, sizeof about, "MuJoCo %s%s%.*s", mj_versionString(),
+             folder[0] ? " with the models in " : "", MUJOCO_PATH_BYTES, folder);
     return &list;
 }

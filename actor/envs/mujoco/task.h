@@ -147,6 +147,7 @@ typedef struct MujocoCamera {
 typedef struct MujocoTask {
     MujocoName name;
     char model[MUJOCO_PATH_BYTES]; /* a file of Gymnasium's, or a path with a '/' */
+    uint32_t model_hash;           /* of a path: of the bytes there */
     int frame_skip;                /* physics steps in one step */
     int step_limit;                /* 0: none */
     bool goes_on_unhealthy;        /* else the episode terminates */
@@ -160,14 +161,22 @@ typedef struct MujocoTask {
 /* Gymnasium's tasks, by their names there; the last one's name is "". */
 extern const MujocoTask mujoco_tasks[];
 
-/* Makes the task that an options string asks for: "task=NAME-OR-FILE[,key=value…]". *changed says
- * whether the other options made it another task than its name says. ERR_USAGE, ERR_IO. */
-int mujoco_task_parse(const char *options, MujocoTask *task, bool *changed, Err *err);
+/* Makes the task that an options string asks for: "task=NAME-OR-FILE[,key=value…]". *hashed says
+ * whether its hash belongs to its name: it comes from a file, or the other options made it another
+ * task than its name says. ERR_USAGE, ERR_MISSING, ERR_IO. */
+int mujoco_task_parse(const char *options, MujocoTask *task, bool *hashed, Err *err);
 
-/* Reads the task of a model file from the YAML file beside it. ERR_USAGE with file and line. */
+/* Reads the task of a model file from the YAML file beside it. ERR_USAGE with file and line;
+ * ERR_MISSING, ERR_IO of the model. */
 int mujoco_task_read(const char *model_path, MujocoTask *task, Err *err);
+
+/* Whether Gymnasium has a task of this name. */
+bool mujoco_task_is_known(const char *name);
 
 /* A number that is equal for equal tasks, whatever their names. */
 uint32_t mujoco_task_hash(const MujocoTask *task);
+
+/* Sets task->model_hash from the file. ERR_MISSING, ERR_IO. */
+int mujoco_task_hash_model(MujocoTask *task, Err *err);
 
 #endif

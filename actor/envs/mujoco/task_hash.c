@@ -1,8 +1,12 @@
 /* What makes two tasks equal: all that shows in their numbers. Names of options and the camera do
- * not; a padding byte must not. FNV-1a over the members, one by one. */
+ * not; a padding byte must not. FNV-1a over the members, one by one, and over the model's bytes. */
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "actor/envs/mujoco/task.h"
+
+#define HASH_START UINT32_C(2166136261)
 
 typedef struct Hash {
     uint32_t value;
@@ -64,9 +68,11 @@ static void add_draw(Hash *hash, const MujocoDraw *draw)
 
 uint32_t mujoco_task_hash(const MujocoTask *task)
 {
-    Hash hash = {UINT32_C(2166136261)};
+    Hash hash = {HASH_START};
     const char *file = strrchr(task->model, '/'); /* where it lies does not matter */
     add_text(&hash, file ? file + 1 : task->model);
+    if (file)
+        add_bytes(&hash, &task->model_hash, sizeof task->model_hash);
     add_int(&hash, task->frame_skip);
     add_int(&hash, task->step_limit);
     add_int(&hash, task->goes_on_unhealthy);
@@ -90,4 +96,22 @@ uint32_t mujoco_task_hash(const MujocoTask *task)
         add_int(&hash, health->open);
     }
     return hash.value;
+}
+
+int mujoco_task_hash_model(MujocoTask *task, Err *err)
+{
+    FILE *file = fopen(task->model, "rb");
+    if (!file)
+        return err_set(err, ERR_MISSING, "%.300s is not there, or cannot be read", task->model);
+    Hash hash = {HASH_START};
+    char bytes[4096];
+    size_t num_bytes;
+    while ((num_bytes = fread(bytes, 1, sizeof bytes, file)) > 0)
+        add_bytes(&hash, bytes, num_bytes);
+    int rc = ferror(file)
+                 ? err_set(err, ERR_IO, "%.300s cannot be read: %s", task->model, strerror(errno))
+                 : ERR_OK;
+    fclose(file);
+    task->model_hash = hash.value;
+    return rc;
 }

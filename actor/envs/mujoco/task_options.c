@@ -165,6 +165,14 @@ static bool is_model_path(const char *name)
     return strchr(name, '/') || (length > 4 && strcmp(name + length - 4, ".xml") == 0);
 }
 
+bool mujoco_task_is_known(const char *name)
+{
+    const MujocoTask *known = mujoco_tasks;
+    while (known->name[0] && strcmp(known->name, name) != 0)
+        known++;
+    return known->name[0] != '\0';
+}
+
 static int find_task(const char *name, MujocoTask *task, Err *err)
 {
     if (is_model_path(name))
@@ -184,10 +192,10 @@ static int find_task(const char *name, MujocoTask *task, Err *err)
 }
 
 /* Works on a copy of the options, in which '\0' takes the place of ',' and '='. */
-static int parse(char *options, MujocoTask *task, bool *changed, Err *err)
+static int parse(char *options, MujocoTask *task, bool *hashed, Err *err)
 {
     uint32_t hash = 0;
-    bool found = false;
+    bool found = false, from_file = false;
     char *rest = options;
     for (char *item = strsep(&rest, ","); item; item = strsep(&rest, ",")) {
         char shown[64];
@@ -204,24 +212,25 @@ static int parse(char *options, MujocoTask *task, bool *changed, Err *err)
             rc = set_option(task, item, value, err);
         } else {
             rc = find_task(value, task, err);
+            from_file = is_model_path(value);
             hash = rc == ERR_OK ? mujoco_task_hash(task) : 0;
         }
         if (rc != ERR_OK)
             return rc;
         found = true;
     }
-    *changed = mujoco_task_hash(task) != hash;
+    *hashed = from_file || mujoco_task_hash(task) != hash;
     return ERR_OK;
 }
 
-int mujoco_task_parse(const char *options, MujocoTask *task, bool *changed, Err *err)
+int mujoco_task_parse(const char *options, MujocoTask *task, bool *hashed, Err *err)
 {
     if (options[0] == '\0')
         return err_set(err, ERR_USAGE, "say which task: task=HalfCheetah-v5, or task=./robot.xml");
     char *copy = strdup(options);
     if (!copy)
         return err_set(err, ERR_NOMEM, "no memory for the options");
-    int rc = parse(copy, task, changed, err);
+    int rc = parse(copy, task, hashed, err);
     free(copy);
     return rc;
 }

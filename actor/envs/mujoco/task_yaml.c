@@ -87,12 +87,13 @@ static int read_reward(YamlFile *file, const yaml_node_t *node, MujocoTask *task
         {"limit", YAML_RANGE, .to = &term->limit},
         {"name", YAML_NAME, .to = term->weight_key},
     };
-    int rc = yaml_read_fields(file, node, "a reward", fields, LENGTH(fields), err);
+    const char *what = term->cost ? "a cost" : "a reward";
+    int rc = yaml_read_fields(file, node, what, fields, LENGTH(fields), err);
     if (rc != ERR_OK)
         return rc;
     int line = yaml_line(node);
     if (!term->form)
-        return yaml_fail(file, line, err, "a reward needs the key form");
+        return yaml_fail(file, line, err, "%s needs the key form", what);
     const char *form = form_names[term->form];
     bool takes_quantity = term->form != MUJOCO_HEALTHY && term->form != MUJOCO_CONSTANT;
     if (takes_quantity != (term->of.source != MUJOCO_NOTHING))
@@ -192,6 +193,9 @@ static int read_camera(YamlFile *file, const yaml_node_t *node, MujocoCamera *ca
     return yaml_read_fields(file, node, "camera", fields, LENGTH(fields), err);
 }
 
+/* It would get the preset of Gymnasium's. */
+#define NAME_TAKEN "%s is a task of Gymnasium's: give this one a name of its own"
+
 /* Names go to the learner, which takes these characters. */
 static bool good_in_name(char c)
 {
@@ -203,6 +207,8 @@ static int check_name(YamlFile *file, int line, const char *name, Err *err)
     for (const char *c = name; *c; c++)
         if (!good_in_name(*c))
             return yaml_fail(file, line, err, "a name is letters, digits, '_', '.' and '-'");
+    if (line && mujoco_task_is_known(name))
+        return yaml_fail(file, line, err, NAME_TAKEN, name);
     return ERR_OK;
 }
 
@@ -284,5 +290,7 @@ int mujoco_task_read(const char *model_path, MujocoTask *task, Err *err)
         return rc;
     rc = read_task(&file, task, err);
     yaml_file_close(&file);
-    return rc;
+    if (rc == ERR_OK && mujoco_task_is_known(task->name))
+        rc = err_set(err, ERR_USAGE, "%.200s: " NAME_TAKEN, path, task->name);
+    return rc == ERR_OK ? mujoco_task_hash_model(task, err) : rc;
 }

@@ -102,6 +102,7 @@ static void test_a_task_has_one_preset_natively_by_the_bridge_and_with_options(v
     assert_null(preset_find("mujoco:HalfCheetah-v5:0a1b2c3"));
     assert_null(preset_find("mujoco:HalfCheetah-v5:0a1b2c3z"));
     assert_null(preset_find("mujoco:HalfCheetah-v50a1b2c3d"));
+    assert_null(preset_find("mujoco:balance:0a1b2c3d")); /* of a file */
 }
 
 static void test_a_name_tells_an_environment_from_another(void **state)
@@ -117,6 +118,7 @@ static void test_a_name_tells_an_environment_from_another(void **state)
     assert_false(preset_is_of("mujoco:Ant-v5", true, "mujoco:Hopper-v5:0a1b2c3d"));
     /* What a plugin calls itself has nothing to do with its path. */
     assert_true(preset_is_of("./mine.so", false, "reacher"));
+    assert_true(preset_is_of("mujoco:./balance.xml", false, "mujoco:balance:0a1b2c3d"));
     assert_true(preset_is_of("", false, "reacher"));
 }
 

@@ -12,11 +12,11 @@
 #include "actor/envs/mujoco/task.h"
 #include "tests/actor/envs/mujoco/mujoco_files.h"
 
-static MujocoTask parse(const char *options, bool *changed)
+static MujocoTask parse(const char *options, bool *hashed)
 {
     MujocoTask task;
     Err err = {""};
-    if (mujoco_task_parse(options, &task, changed, &err) != ERR_OK)
+    if (mujoco_task_parse(options, &task, hashed, &err) != ERR_OK)
         fail_msg("%s: %s", options, err.text);
     return task;
 }
@@ -24,9 +24,9 @@ static MujocoTask parse(const char *options, bool *changed)
 static void must_refuse(const char *options, const char *words)
 {
     MujocoTask task;
-    bool changed;
+    bool hashed;
     Err err = {""};
-    int rc = mujoco_task_parse(options, &task, &changed, &err);
+    int rc = mujoco_task_parse(options, &task, &hashed, &err);
     if (rc != ERR_USAGE || !strstr(err.text, words) || strchr(err.text, '\n'))
         fail_msg("'%s' gave %d '%s', not '%s'", options, rc, err.text, words);
 }
@@ -34,17 +34,17 @@ static void must_refuse(const char *options, const char *words)
 static void test_options_change_what_they_name(void **state)
 {
     (void)state;
-    bool changed = true;
-    MujocoTask task = parse("task=Ant-v5", &changed);
-    assert_false(changed);
+    bool hashed = true;
+    MujocoTask task = parse("task=Ant-v5", &hashed);
+    assert_false(hashed);
     assert_string_equal(task.name, "Ant-v5");
 
     task = parse("task=Ant-v5,healthy_z_range=0.3:inf,contact_force_range=-2:3,step_limit=7,"
                  "include_cfrc_ext_in_observation=0,terminate_when_unhealthy=false,frame_skip=2,"
                  "exclude_current_positions_from_observation=false,reset_noise_scale=0,"
                  "ctrl_cost_weight=2.5",
-                 &changed);
-    assert_true(changed);
+                 &hashed);
+    assert_true(hashed);
     assert_true(task.health[2].range.low == 0.3 && isinf(task.health[2].range.high));
     assert_true(task.observation[2].of.clip.low == -2.0 && task.reward[3].of.clip.high == 3.0);
     assert_true(task.observation[2].left_out && task.goes_on_unhealthy);
@@ -58,16 +58,16 @@ static void test_options_change_what_they_name(void **state)
 static void test_equal_tasks_have_equal_names(void **state)
 {
     (void)state;
-    bool changed;
-    MujocoTask hopper = parse("task=Hopper-v5", &changed);
+    bool hashed;
+    MujocoTask hopper = parse("task=Hopper-v5", &hashed);
     uint32_t plain = mujoco_task_hash(&hopper);
-    MujocoTask same = parse("task=Hopper-v5,healthy_reward=1.0,reset_noise_scale=5e-3", &changed);
-    assert_false(changed);
+    MujocoTask same = parse("task=Hopper-v5,healthy_reward=1.0,reset_noise_scale=5e-3", &hashed);
+    assert_false(hashed);
     assert_int_equal(mujoco_task_hash(&same), plain);
-    MujocoTask other = parse("task=Hopper-v5,healthy_reward=1.1", &changed);
-    assert_true(changed);
-    MujocoTask third = parse("task=Hopper-v5,ctrl_cost_weight=1.1", &changed);
-    assert_true(changed);
+    MujocoTask other = parse("task=Hopper-v5,healthy_reward=1.1", &hashed);
+    assert_true(hashed);
+    MujocoTask third = parse("task=Hopper-v5,ctrl_cost_weight=1.1", &hashed);
+    assert_true(hashed);
     assert_int_not_equal(mujoco_task_hash(&other), plain);
     assert_int_not_equal(mujoco_task_hash(&other), mujoco_task_hash(&third));
 }
@@ -112,8 +112,8 @@ static void test_a_file_says_what_a_table_can_say(void **state)
                 "reward: [{form: square, of: qvel, target: 2, limit: [-1, 1], weight: -3}]\n"
                 "cost: [{form: constant}]\n"
                 "healthy: [{of: qpos, range: [-.inf, 1], name: r}]\n");
-    bool changed;
-    MujocoTask task = parse(cart_options(), &changed);
+    bool hashed;
+    MujocoTask task = parse(cart_options(), &hashed);
     assert_string_equal(task.name, "my.task");
     assert_string_equal(task.model, files_path("cart.xml"));
     assert_int_equal(task.frame_skip, 3);
@@ -138,10 +138,33 @@ static void test_a_file_says_what_a_table_can_say(void **state)
     assert_int_equal(task.reward[2].form, MUJOCO_NO_FORM);
 
     files_write_cart("-1 1", NULL);
-    task = parse(cart_options(), &changed);
+    task = parse(cart_options(), &hashed);
     assert_string_equal(task.name, "cart"); /* the file's */
     assert_int_equal(task.step_limit, 1000);
     assert_int_equal(task.frame_skip, 1);
+}
+
+/* The hash of the cart with these files. */
+static uint32_t hash_of_cart(const char *ctrlrange, const char *yaml)
+{
+    files_write_cart(ctrlrange, yaml);
+    bool hashed = false;
+    MujocoTask task = parse(cart_options(), &hashed);
+    assert_true(hashed); /* its name alone tells nothing of what is in the files */
+    return mujoco_task_hash(&task);
+}
+
+static void test_the_hash_of_a_file_tells_its_task_and_its_model(void **state)
+{
+    (void)state;
+    const char *light = "observation: [{of: qpos}]\nreward: [{form: constant, weight: 1}]\n";
+    const char *heavy = "observation: [{of: qpos}]\nreward: [{form: constant, weight: 2}]\n";
+    const char *same = "# a note\nreward: [{form: constant}]\nobservation: [{of: qpos}]\n";
+    uint32_t hash = hash_of_cart("-1 1", light);
+    assert_int_equal(hash_of_cart("-1 1", light), hash);
+    assert_int_equal(hash_of_cart("-1 1", same), hash); /* what the task is, not how it is said */
+    assert_int_not_equal(hash_of_cart("-1 1", heavy), hash);
+    assert_int_not_equal(hash_of_cart("-2 2", light), hash); /* the model alone differs */
 }
 
 #define GOOD "observation: [{of: qpos}]\nreward: [{form: constant}]\n"
@@ -163,6 +186,7 @@ static void test_wrong_files_are_explained(void **state)
         {GOOD "step_limit: many\n", "step_limit is a whole number"},
         {GOOD "terminate_when_unhealthy: yes\n", "is true or false"},
         {GOOD "name: a b\n", "cart.yaml:3: a name is letters"},
+        {GOOD "name: HalfCheetah-v5\n", "cart.yaml:3: HalfCheetah-v5 is a task of Gymnasium's"},
         {GOOD "name: \"\"\n", "name is a name of up to 63 characters"},
         {GOOD "camera: {zoom: 2}\n", "camera has no key 'zoom'"},
         {GOOD "camera: {lookat: [1, 2, 3, 4]}\n", "lookat is a list of up to 3 numbers"},
@@ -179,8 +203,11 @@ static void test_wrong_files_are_explained(void **state)
         {"observation:\n  - {first: 1}\n", "cart.yaml:2: an observation needs the key of"},
         {"observation: [{of: qpos, clip: [1, 0]}]\n", "clip is a range [low, high]"},
         {"observation: [{of: qpos, clip: 1}]\n", "clip is a range"},
+        {GOOD "cost: [{wieght: 1}]\n", "cart.yaml:3: a cost has no key 'wieght', perhaps weight"},
+        {GOOD "cost: [1]\n", "a cost is keys with values"},
+        {"observation: [{of: qpos}]\nreward: [{wieght: 1}]\n", "a reward has no key 'wieght'"},
         {GOOD "cost: [{form: sqare, of: ctrl}]\n", "form: there is no 'sqare', perhaps square"},
-        {GOOD "cost: [{of: ctrl}]\n", "a reward needs the key form"},
+        {GOOD "cost: [{of: ctrl}]\n", "a cost needs the key form"},
         {GOOD "cost: [{form: square}]\n", "the form square needs the key of"},
         {GOOD "cost: [{form: healthy, of: ctrl}]\n", "the form healthy is not of anything"},
         {GOOD "cost: [{form: sum, of: ctrl, target: 1}]\n", "the form sum has no target"},
@@ -201,12 +228,16 @@ static void test_wrong_files_are_explained(void **state)
     must_refuse(cart_options(), "cost has more than 32 entries");
 }
 
-static void test_a_missing_task_file_is_named(void **state)
+static void test_a_missing_task_file_or_a_taken_name_is_named(void **state)
 {
     (void)state;
     char options[3 * FILES_PATH_MAX];
     snprintf(options, sizeof options, "task=%s", files_path("none.xml"));
     must_refuse(options, "none.yaml is not there");
+    snprintf(options, sizeof options, "task=%s", files_path("Hopper-v5.xml"));
+    files_write("Hopper-v5.xml", "<mujoco/>");
+    files_write("Hopper-v5.yaml", GOOD);
+    must_refuse(options, "Hopper-v5 is a task of Gymnasium's: give this one a name of its own");
     must_refuse("task=./robot.urdf", "a model is a file NAME.xml");
 }
 
@@ -217,8 +248,9 @@ int main(void)
         cmocka_unit_test(test_equal_tasks_have_equal_names),
         cmocka_unit_test(test_wrong_options_are_explained),
         cmocka_unit_test(test_a_file_says_what_a_table_can_say),
+        cmocka_unit_test(test_the_hash_of_a_file_tells_its_task_and_its_model),
         cmocka_unit_test(test_wrong_files_are_explained),
-        cmocka_unit_test(test_a_missing_task_file_is_named),
+        cmocka_unit_test(test_a_missing_task_file_or_a_taken_name_is_named),
     };
     return cmocka_run_group_tests(tests, files_setup, files_teardown);
 }
