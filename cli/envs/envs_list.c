@@ -9,13 +9,14 @@
 
 enum { NAME_COLUMNS = 36, GROUP_COLUMNS = 18, LINE_COLUMNS = 100 };
 
-/* One environment that can be opened at once; NULL when it cannot, with the reason in err. */
-static json_t *describe(const char *name, Err *err)
+/* One environment: what it is, or the reason why it cannot be opened. */
+static json_t *describe(const char *name)
 {
     EnvKind *kind = NULL;
     EnvSetup setup = {.name = name};
-    if (env_kind_open(&setup, &kind, err) != 0)
-        return NULL;
+    Err err = {""};
+    if (env_kind_open(&setup, &kind, &err) != 0)
+        return json_pack("{s:s, s:b, s:s}", "env", name, "available", 0, "reason", err.text);
     const Spec *spec = env_kind_spec(kind);
     json_t *env = json_pack("{s:s, s:i, s:i, s:i}", "env", name, "obs_dim", spec->obs_dim,
                             "act_dim", spec->act_dim, "step_limit", spec->step_limit);
@@ -23,33 +24,38 @@ static json_t *describe(const char *name, Err *err)
     return env;
 }
 
+/* NULL when the environment can be opened. */
+static const char *reason_of(const json_t *env)
+{
+    return json_string_value(json_object_get(env, "reason"));
+}
+
 static void print_row(const json_t *env)
 {
     char limit[TEXT_NUMBER_BYTES];
+    const char *name = json_string_value(json_object_get(env, "env"));
     json_int_t steps = json_integer_value(json_object_get(env, "step_limit"));
-    printf("%-*s %5lld %5lld %12s\n", NAME_COLUMNS, json_string_value(json_object_get(env, "env")),
+    if (reason_of(env)) {
+        printf("%-*s not here: %s\n", NAME_COLUMNS, name, reason_of(env));
+        return;
+    }
+    printf("%-*s %5lld %5lld %12s\n", NAME_COLUMNS, name,
            (long long)json_integer_value(json_object_get(env, "obs_dim")),
            (long long)json_integer_value(json_object_get(env, "act_dim")),
            steps > 0 ? text_thousands((uint64_t)steps, limit) : "none");
 }
 
-/* Adds an environment to a list, and prints it unless all comes as JSON. */
-static int add(json_t *list, const char *name, bool as_json, Err *err)
+static void print_rows(const json_t *list)
 {
-    json_t *env = describe(name, err);
-    if (!env)
-        return ERR_ENV;
-    if (!as_json)
-        print_row(env);
-    json_array_append_new(list, env);
-    return 0;
+    for (size_t i = 0; i < json_array_size(list); i++)
+        print_row(json_array_get(list, i));
 }
 
-static json_t *unavailable(const char *title, const Err *err, bool as_json)
+static json_t *unavailable(const char *title, const char *reason, bool as_json)
 {
     if (!as_json)
-        printf("\n%s: not here: %s\n", title, err->text);
-    return json_pack("{s:b, s:s}", "available", 0, "reason", err->text);
+        printf("\n%s: not here: %s\n", title, reason);
+    return json_pack("{s:b, s:s}", "available", 0, "reason", reason);
 }
 
 /* --- The three kinds ---------------------------------------------------------------------------
@@ -58,32 +64,49 @@ static json_t *unavailable(const char *title, const Err *err, bool as_json)
 static json_t *list_builtins(bool as_json)
 {
     json_t *list = json_array();
-    Err err;
-    if (!as_json)
-        printf("%-*s %5s %5s %12s\n", NAME_COLUMNS, "environment", "obs", "act", "step limit");
     for (const char *const *name = env_builtin_names(); *name; name++)
-        (void)add(list, *name, as_json, &err);
+        json_array_append_new(list, describe(*name));
+    if (!as_json) {
+        printf("%-*s %5s %5s %12s\n", NAME_COLUMNS, "environment", "obs", "act", "step limit");
+        print_rows(list);
+    }
+    return list;
+}
+
+/* The tasks with what each is; *reason is why none can be opened, NULL when one can. */
+static json_t *describe_tasks(const char *const *tasks, const char **reason)
+{
+    json_t *list = json_array();
+    bool one_opens = false;
+    for (int i = 0; tasks[i]; i++) {
+        char name[SPEC_NAME_MAX + 1];
+        snprintf(name, sizeof name, "mujoco:%s", tasks[i]);
+        json_t *env = describe(name);
+        one_opens = one_opens || !reason_of(env);
+        json_array_append_new(list, env);
+    }
+    *reason = one_opens ? NULL : reason_of(json_array_get(list, 0));
     return list;
 }
 
 static json_t *list_mujoco(bool as_json)
 {
     const char *const *tasks = NULL;
-    const char *about = "";
-    json_t *list = json_array();
+    const char *about = "", *reason = NULL;
     Err err = {""};
-    int code = env_mujoco_tasks(&tasks, &about, &err);
-    if (!code && !as_json)
-        printf("\n%s, or a model of your own: mujoco:./robot.xml (docs/mujoco.md)\n", about);
-    for (int i = 0; !code && tasks[i]; i++) {
-        char name[SPEC_NAME_MAX + 1];
-        snprintf(name, sizeof name, "mujoco:%s", tasks[i]);
-        code = add(list, name, as_json, &err);
+    if (env_mujoco_tasks(&tasks, &about, &err) != 0)
+        return unavailable("MuJoCo", err.text, as_json);
+    json_t *list = describe_tasks(tasks, &reason);
+    if (reason) { /* said once: it is one cause for all */
+        json_t *none = unavailable("MuJoCo", reason, as_json);
+        json_decref(list);
+        return none;
     }
-    if (!code)
-        return json_pack("{s:b, s:s, s:o}", "available", 1, "about", about, "environments", list);
-    json_decref(list);
-    return unavailable("MuJoCo", &err, as_json);
+    if (!as_json) {
+        printf("\n%s, or a model of your own: mujoco:./robot.xml (docs/mujoco.md)\n", about);
+        print_rows(list);
+    }
+    return json_pack("{s:b, s:s, s:o}", "available", 1, "about", about, "environments", list);
 }
 
 /* The names of a group, in lines of a bearable length. */
@@ -111,7 +134,7 @@ static json_t *list_gymnasium(const Config *config)
     Err err = {""};
     fflush(stdout); /* Python takes a second; what there is can be read meanwhile */
     if (gymnasium_registry(config, &registry, &err) != 0)
-        return unavailable("Gymnasium", &err, config->json);
+        return unavailable("Gymnasium", err.text, config->json);
     json_object_set_new(registry, "available", json_true());
     if (config->json)
         return registry;

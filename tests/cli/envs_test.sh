@@ -3,6 +3,7 @@
 # a module that this test writes.
 set -uo pipefail
 polyak=$(realpath "$1")
+here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
@@ -132,6 +133,42 @@ if [ -e "$(dirname "$polyak")/../lib/polyak/env_mujoco.so" ]; then
     refused 2 "did you mean 'mujoco:HalfCheetah-v5'?" mujoco:HalfCheeta
     refused 2 "did you mean 'mujoco:HalfCheetah-v5'?" mujoco:halfcheetah
     refused 2 "did you mean 'mujoco:Hopper-v5'?" Hopper-v5
+
+    # Where the models are is said, and one that is missing hides no other.
+    mkdir -p assets none
+    ask --python no-such-python
+    models=$(sed -n 's/^MuJoCo [^ ]* with the models in \(.*\), or a model of your own.*/\1/p' out)
+    [ -e "$models/ant.xml" ] || fail "where the models are is not said"
+    cp "$models"/*.xml assets/ && rm assets/hopper*.xml
+    export POLYAK_MUJOCO_ASSETS=$work/assets
+    ask --python no-such-python
+    shows "with the models in $work/assets"
+    grep -qE '^mujoco:Ant-v5 +105 +8 +1,000$' out || fail "Ant is not listed"
+    grep -qE '^mujoco:Hopper-v5 +not here: .*/hopper[^ ]*\.xml is not there' out ||
+        fail "it is not said why there is no Hopper"
+    grep -qE '^mujoco:Walker2d-v5 +17 +6 +1,000$' out || fail "what follows Hopper is not listed"
+    ask --json --python no-such-python
+    shows '"mujoco":{"available":true,'
+    shows '{"env":"mujoco:Hopper-v5","available":false,"reason":"'
+    shows '{"env":"mujoco:Walker2d-v5","obs_dim":17,'
+    POLYAK_MUJOCO_ASSETS=$work/none ask --python no-such-python
+    [ "$(grep -c 'is not there' out)" = 1 ] || fail "one cause is said more than once"
+    shows 'MuJoCo: not here: '
+    unset POLYAK_MUJOCO_ASSETS
+
+    # Files of equal name are other environments when what is in them differs.
+    examples=$here/../../examples/mujoco
+    mkdir one two
+    cp "$examples"/balance.* one
+    cp "$examples"/balance.* two
+    ask mujoco:one/balance.xml
+    one=$(head -n 1 out)
+    grep -qE '^mujoco:balance:[0-9a-f]{8}$' out || fail "the name of a file's task has no hash"
+    ask mujoco:two/balance.xml
+    [ "$(head -n 1 out)" = "$one" ] || fail "equal files have other names"
+    sed -i 's/mark_cost_weight/mark_weight/; s/weight: 0.01/weight: 0.02/' two/balance.yaml
+    ask mujoco:two/balance.xml
+    [ "$(head -n 1 out)" != "$one" ] || fail "another reward has the same name"
 else
     echo "SKIPPED: MuJoCo's tasks: this build has none (scripts/setup.sh --mujoco)"
 fi
