@@ -263,8 +263,26 @@ static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
     return err_set(err, ERR_STOPPED, "stopped");
 }
 
-/* Sends what is left, waits a moment for its acknowledgement, and says goodbye. */
-static void leave(Actor *actor, ByeReason reason)
+/* The last heartbeat: with all faults, and what ended the actor where that was its environment. */
+static void say_last_words(Actor *actor, int code, const Err *why)
+{
+    Uplink *uplink = &actor->connection.uplink;
+    if (uplink->state != UPLINK_ACTIVE && uplink->state != UPLINK_FINISHED)
+        return;
+    fill_heartbeat(actor, clock_ms());
+    Message message = {.kind = MESSAGE_HEARTBEAT, .heartbeat = uplink->status};
+    Heartbeat *last = &message.heartbeat;
+    last->outbox_segments = (uint32_t)outbox_unacked(&actor->outbox);
+    last->lost_segments = uplink->lost_segments;
+    last->lost_steps = uplink->lost_steps;
+    if (code == ERR_ENV)
+        text_excerpt(why->text, last->last_fault, sizeof last->last_fault);
+    dealer_send(&actor->connection.dealer, &message, &actor->connection.dims);
+}
+
+/* Sends what is left, waits a moment for its acknowledgement, and says goodbye. `code` and `why`
+ * are of the end. */
+static void leave(Actor *actor, int code, const Err *why)
 {
     Uplink *uplink = &actor->connection.uplink;
     int64_t until_ms = clock_ms() + STOP_WAIT_MS;
@@ -285,7 +303,8 @@ static void leave(Actor *actor, ByeReason reason)
     if (actor->configured)
         log_info("session %s ends with %llu segments acknowledged", session_word(uplink, session),
                  (unsigned long long)actor->outbox.acked_sequence);
-    Message bye = {.kind = MESSAGE_BYE, .bye = reason};
+    say_last_words(actor, code, why);
+    Message bye = {.kind = MESSAGE_BYE, .bye = code == 0 ? BYE_FINISHED : BYE_STOPPING};
     dealer_send(&actor->connection.dealer, &bye, &actor->connection.dims);
 }
 
@@ -327,7 +346,7 @@ int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)
     int code = open_actor(&actor, zmq_context, config, stop, err);
     if (code == 0) {
         code = act(&actor, stop, err);
-        leave(&actor, code == 0 ? BYE_FINISHED : BYE_STOPPING);
+        leave(&actor, code, err);
     }
     connection_close(&actor.connection);
     downlink_destroy(&actor.downlink);

@@ -135,9 +135,9 @@ static void handle_heartbeat(Fleet *fleet, Peer *peer, const Heartbeat *heartbea
 {
     if (heartbeat->env_steps > peer->heartbeat.env_steps)
         peer->moved_ms = now_ms;
+    fleet_handle_faults(fleet, peer, heartbeat);
     peer->heartbeat = *heartbeat;
     peer->has_heartbeat = true;
-    fleet_handle_faults(fleet, peer, heartbeat);
 }
 
 static void remove_evaluation(Fleet *fleet, uint32_t i)
@@ -164,8 +164,10 @@ static void handle_eval_result(Fleet *fleet, Peer *peer, const EvalResult *resul
 
 static void handle_bye(Fleet *fleet, Peer *peer)
 {
+    const char *last_fault = peer->heartbeat.last_fault;
     if (is_watched(peer) && !fleet->bye)
-        fleet_note(fleet, "%s %s says goodbye", role_name(peer->role), peer->name);
+        fleet_note(fleet, "%s %s says goodbye%s%s", role_name(peer->role), peer->name,
+                   last_fault[0] ? "; its last fault: " : "", last_fault);
     fleet_drop_peer(fleet, peer);
     fleet_credit(fleet);
 }

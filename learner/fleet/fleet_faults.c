@@ -2,6 +2,7 @@
  * they are many. A heartbeat's counts are its process's; what is told twice is counted once, and a
  * count that goes back takes nothing away. */
 #include <stdio.h>
+#include <string.h>
 
 #include "learner/fleet/fleet_internal.h"
 
@@ -66,21 +67,34 @@ static bool watch_minute(Peer *peer, uint64_t num_new, int64_t now_ms)
     return was_calm;
 }
 
+/* Whether the words of the last fault are new, also where no count grew: what ends an actor need
+ * not be counted. Of a process that was known before this connection nothing can be compared. */
+static bool has_new_words(const Peer *peer, const Heartbeat *heartbeat)
+{
+    const ActorSession *session = peer->session;
+    bool is_fresh = !session->faults_known && !session->restored && heartbeat->sessions <= 1;
+    return (peer->has_heartbeat || is_fresh) &&
+           strcmp(peer->heartbeat.last_fault, heartbeat->last_fault) != 0;
+}
+
+/* To be called while peer->heartbeat is still the one before. */
 void fleet_handle_faults(Fleet *fleet, Peer *peer, const Heartbeat *heartbeat)
 {
     ActorSession *session = peer->session;
     if (!session)
         return;
+    bool new_words = has_new_words(peer, heartbeat);
     EnvFaults grown = add_new(fleet, session, heartbeat);
     uint64_t num_new = env_faults_sum(&grown);
     if (watch_minute(peer, num_new, fleet->now_ms) && fleet_may_say(fleet, &fleet->fault_lines))
         fleet_note(fleet,
                    "actor %u (%s): more than %d faults of its environments within a minute: %s",
                    session->actor_index, session->name, FAULTS_ALARM, heartbeat->last_fault);
+    if (num_new > 0 || new_words)
+        snprintf(fleet->last_fault, sizeof fleet->last_fault, "%s: %.*s", session->name,
+                 STATUS_TEXT_MAX - WIRE_NAME_MAX - 3, heartbeat->last_fault);
     if (num_new == 0)
         return;
-    snprintf(fleet->last_fault, sizeof fleet->last_fault, "%s: %.*s", session->name,
-             STATUS_TEXT_MAX - WIRE_NAME_MAX - 3, heartbeat->last_fault);
     EnvFaults first = first_of_kind(session, &grown);
     char text[STATUS_FAULTS_BYTES];
     if (env_faults_sum(&first) > 0 && fleet_may_say(fleet, &fleet->fault_lines))

@@ -344,6 +344,57 @@ static void test_in_lockstep_a_turn_waits_for_its_policy(void **state)
     assert_int_equal(join_actor(), 0);
 }
 
+static void use_nan_env(const char *options)
+{
+    snprintf(config.env, sizeof config.env, "%s", POLYAK_PLUGIN_DIR "/nan_env.so");
+    snprintf(config.env_options, sizeof config.env_options, "%s", options);
+    learner.limits.act_dim = 2;
+}
+
+/* Takes messages until the Bye, with all acknowledged; returns what came right before it. */
+static Message hear_last_words(void)
+{
+    Message before;
+    do {
+        before = learner.heard;
+        assert_true(fake_learner_hears(&learner, FAKE_WAIT_MS));
+        if (learner.heard.kind == MESSAGE_SEGMENT)
+            say_ack(learner.heard.segment.sequence, 0);
+    } while (learner.heard.kind != MESSAGE_BYE);
+    assert_int_equal(learner.heard.bye, BYE_STOPPING);
+    return before;
+}
+
+/* Long before a heartbeat is due. */
+static void test_an_actor_whose_environment_fails_says_why_before_it_leaves(void **state)
+{
+    (void)state;
+    use_nan_env("fail_after=3");
+    start_and_welcome();
+    Message last = hear_last_words();
+    assert_int_equal(join_actor(), ERR_ENV);
+    assert_int_equal(last.kind, MESSAGE_HEARTBEAT);
+    assert_string_equal(last.heartbeat.last_fault, "test_nan_env: step failed: the line?broke");
+    assert_int_equal(last.heartbeat.env_steps, 2 * 3);
+    assert_int_equal(last.heartbeat.outbox_segments, 0);
+}
+
+static void test_an_actor_that_is_stopped_tells_of_its_last_faults(void **state)
+{
+    (void)state;
+    use_nan_env("after=1");
+    welcome.welcome.step_limit = 12; /* each is a segment, and the outbox has 16 places */
+    start_and_welcome();
+    expect_steps(12);
+    stop = 1;
+    say_ack(sequence, 0);
+    Message last = hear_last_words();
+    assert_int_equal(join_actor(), ERR_STOPPED);
+    assert_int_equal(last.kind, MESSAGE_HEARTBEAT);
+    assert_in_range(last.heartbeat.faults.count[ENV_FAULT_NOT_FINITE], 10, 12);
+    assert_non_null(strstr(last.heartbeat.last_fault, "observation 0 is nan"));
+}
+
 static void test_an_environment_that_is_not_there_ends_it_at_once(void **state)
 {
     (void)state;
@@ -368,6 +419,8 @@ int main(void)
         CASE(test_another_segment_length_after_a_restart_ends_the_actor),
         CASE(test_weights_are_used_as_soon_as_they_have_come),
         CASE(test_in_lockstep_a_turn_waits_for_its_policy),
+        CASE(test_an_actor_whose_environment_fails_says_why_before_it_leaves),
+        CASE(test_an_actor_that_is_stopped_tells_of_its_last_faults),
         CASE(test_an_environment_that_is_not_there_ends_it_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,14 @@ class Faults(EndToEnd):
         self.assertEqual(score.end(), 0)
         self.assertIn("4 of 4 episodes diverged", score.out)
 
+    def test_what_ended_an_actor_is_named(self):
+        env = [f"--env={NAN_ENV}", "--env-options=fail_after=20,limit=50"]
+        learner = self.learner(*env, *SMALL, "--total-env-steps=100000")
+        self.assertEqual(self.actor("sick", *env).end(), 1)
+        reason = "test_nan_env: step failed: the line?broke"
+        learner.says(f"actor sick says goodbye; its last fault: {reason}")
+        self.assertEqual(self.status()["last_fault"], f"sick: {reason}")
+
     def test_many_faults_are_an_alarm(self):
         env = [f"--env={NAN_ENV}", "--env-options=after=1,us=100"]
         self.learner(*env, *SMALL, "--total-env-steps=100000")

@@ -221,6 +221,50 @@ static void test_the_first_of_a_kind_is_logged_with_who_and_what(void **state)
     assert_null(strstr(world->note, "diverged; last"));
 }
 
+/* What ends an actor need not be a fault that is counted. */
+static void test_what_ends_an_actor_is_logged_and_in_the_status(void **state)
+{
+    World *world = *state;
+    Message bye = {.kind = MESSAGE_BYE, .bye = BYE_STOPPING};
+    world_start(world);
+    world_join(world, 1, ROLE_ACTOR, 1);
+    Heartbeat last = beat_of(0, 0, "toy: step failed: it broke");
+    beat(world, 1, &last); /* its first heartbeat */
+    world_say(world, 1, &bye);
+    assert_string_equal(world->note,
+                        "actor peer 1 says goodbye; its last fault: toy: step failed: it broke");
+    assert_string_equal(status_of(world)->last_fault, "peer 1: toy: step failed: it broke");
+
+    world_join(world, 2, ROLE_ACTOR, 2);
+    beat_faults(world, 2, 3, 0);
+    last = beat_of(3, 0, "toy: the worker ended 6 times");
+    beat(world, 2, &last);
+    world_say(world, 2, &bye);
+    assert_string_equal(status_of(world)->last_fault, "peer 2: toy: the worker ended 6 times");
+
+    world_join(world, 3, ROLE_ACTOR, 3);
+    world_say(world, 3, &bye);
+    assert_string_equal(world->note, "actor peer 3 says goodbye");
+}
+
+/* Its last fault is an old one, and somebody else's is newer. */
+static void test_a_reconnect_makes_no_fault_the_newest(void **state)
+{
+    World *world = *state;
+    world_start(world);
+    world_join(world, 1, ROLE_ACTOR, 1);
+    Heartbeat old = beat_of(1, 0, "old");
+    beat(world, 1, &old);
+    world_join(world, 2, ROLE_ACTOR, 2);
+    Heartbeat newer = beat_of(1, 0, "newer");
+    beat(world, 2, &newer);
+    fleet_link_gone(world->fleet, 1);
+    world_join(world, 3, ROLE_ACTOR, 1);
+    beat(world, 3, &old);
+    beat(world, 3, &old);
+    assert_string_equal(status_of(world)->last_fault, "peer 2: newer");
+}
+
 static void test_a_flood_of_faults_is_few_lines(void **state)
 {
     World *world = *state;
@@ -293,6 +337,8 @@ int main(void)
         TEST(test_another_session_of_a_process_counts_nothing_twice),
         TEST(test_only_actors_count),
         TEST(test_the_first_of_a_kind_is_logged_with_who_and_what),
+        TEST(test_what_ends_an_actor_is_logged_and_in_the_status),
+        TEST(test_a_reconnect_makes_no_fault_the_newest),
         TEST(test_a_flood_of_faults_is_few_lines),
         TEST(test_many_faults_within_a_minute_are_an_alarm),
         TEST(test_a_few_faults_a_minute_are_no_alarm),
