@@ -13,8 +13,8 @@ typedef enum RngUse {
     RNG_INIT = 1,   /* first parameters: a = network */
     RNG_SAMPLE = 2, /* replay sampling: a = update number */
     RNG_RESET =
-        3, /* an environment's reset seed: a = actor and incarnation, b = env, c = episode */
-    RNG_EXPLORE = 4, /* noise, uniform actions: a = actor and incarnation, b = env, c = episode */
+        3, /* an environment's reset seed: a = actor and incarnation, b = env, c = start */
+    RNG_EXPLORE = 4, /* noise, uniform actions: a = actor and incarnation, b = env, c = start */
     RNG_EVAL = 5,    /* reset seeds of an evaluation: a = episode */
     RNG_TEST = 6,    /* tests and benchmarks */
     RNG_BACKOFF = 7, /* waits before reconnections: seed and a = session, b = number of the wait */
