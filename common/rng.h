@@ -12,8 +12,7 @@
 typedef enum RngUse {
     RNG_INIT = 1,   /* first parameters: a = network */
     RNG_SAMPLE = 2, /* replay sampling: a = update number */
-    RNG_RESET =
-        3, /* an environment's reset seed: a = actor and incarnation, b = env, c = start */
+    RNG_RESET = 3,  /* an environment's reset seed: a = actor and incarnation, b = env, c = start */
     RNG_EXPLORE = 4, /* noise, uniform actions: a = actor and incarnation, b = env, c = start */
     RNG_EVAL = 5,    /* reset seeds of an evaluation: a = episode */
     RNG_TEST = 6,    /* tests and benchmarks */
