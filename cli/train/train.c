@@ -22,6 +22,7 @@ enum {
 typedef struct Outcome {
     double wall_s; /* from the command's start to the trained policy */
     PolicyScore score;
+    TrainEnd end;
 } Outcome;
 
 static int score_newest(const Config *config, PolicyScore *score, Err *err)
@@ -63,6 +64,15 @@ static void print_outcome(const Config *config, const Outcome *outcome)
             config->run_dir, config->run_dir, (unsigned long long)score->run.env_steps * 2);
 }
 
+/* A run in which environments failed did not just go well. */
+static void print_faults(const TrainEnd *end)
+{
+    char faults[STATUS_FAULTS_BYTES];
+    if (env_faults_sum(&end->faults) > 0)
+        fprintf(stderr, "  faults    %s; last: %s\n", run_status_faults(&end->faults, faults),
+                end->last_fault);
+}
+
 static json_t *outcome_json(const Config *config, const Outcome *outcome)
 {
     const PolicyScore *score = &outcome->score;
@@ -88,13 +98,13 @@ static int fail_unfinished(const Config *config, int code, const Err *err)
 }
 
 /* Runs all processes, and removes what they needed whatever happens. */
-static int run_processes(const Config *config, int64_t *ended_ms, Err *err)
+static int run_processes(const Config *config, TrainEnd *end, Err *err)
 {
     Launch launch;
     int code = launch_open(&launch, err);
     if (code)
         return code;
-    code = train_run(&launch, config, ended_ms, err);
+    code = train_run(&launch, config, end, err);
     launch_close(&launch);
     return code;
 }
@@ -119,6 +129,7 @@ static int finish(const Config *config, Outcome *outcome, Err *err)
         return fail_unfinished(config, ERR_STOPPED, err);
     }
     print_outcome(config, outcome);
+    print_faults(&outcome->end);
     if (config->json && report_json(outcome_json(config, outcome), err) != 0)
         return report_error("train", ERR_IO, err);
     return EXIT_DONE;
@@ -150,10 +161,10 @@ int command_train(int argc, char **argv)
         log_info("%s has no step limit: an episode that does not end by itself goes on for ever; "
                  "evaluations cut it after %d steps",
                  spec.name, EVALUATION_STEPS_MAX);
-    int64_t ended_ms = 0;
-    code = run_processes(&config, &ended_ms, &err);
+    Outcome outcome = {0};
+    code = run_processes(&config, &outcome.end, &err);
     if (code)
         return fail_unfinished(&config, code, &err);
-    Outcome outcome = {.wall_s = (double)(ended_ms - began_ms) / 1000};
+    outcome.wall_s = (double)(outcome.end.learner_done_ms - began_ms) / 1000;
     return finish(&config, &outcome, &err);
 }

@@ -36,7 +36,7 @@ typedef struct TrainRun {
     bool silence_said;
     bool stop_asked; /* by a signal */
     bool learner_done;
-    int64_t learner_done_ms;
+    TrainEnd end;
     int code;
     Err err;
 } TrainRun;
@@ -62,6 +62,8 @@ static void take_status(TrainRun *run, const RunStatus *status, int64_t now_ms)
 {
     run->status_ms = now_ms;
     run->silence_said = false;
+    run->end.faults = status->faults;
+    memcpy(run->end.last_fault, status->last_fault, sizeof run->end.last_fault);
     if (status->env_steps > 0)
         children_worked(run->children, "learner");
     for (uint32_t i = 0; i < status->num_actors; i++)
@@ -106,7 +108,7 @@ static void on_learner_ended(void *context, ProcessEnd end)
 {
     TrainRun *run = context;
     run->learner_done = true;
-    run->learner_done_ms = clock_ms();
+    run->end.learner_done_ms = clock_ms();
     log_status_line(NULL);
     if (end.signal == 0 && end.exit_code == 0) {
         children_wind_down(run->children);
@@ -223,7 +225,7 @@ static void begin(TrainRun *run, const Launch *launch)
     uv_timer_start(&run->tick, on_tick, TICK_MS, TICK_MS);
 }
 
-int train_run(const Launch *launch, const Config *config, int64_t *ended_ms, Err *err)
+int train_run(const Launch *launch, const Config *config, TrainEnd *end, Err *err)
 {
     TrainRun run = {.config = config};
     char parent[24];
@@ -239,7 +241,7 @@ int train_run(const Launch *launch, const Config *config, int64_t *ended_ms, Err
     log_status_line(NULL);
     observer_destroy(&run.observer);
     CHECK(uv_loop_close(&run.loop) == 0);
-    *ended_ms = run.learner_done_ms;
+    *end = run.end;
     *err = run.err;
     return run.code;
 }

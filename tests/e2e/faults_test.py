@@ -52,6 +52,7 @@ class Faults(EndToEnd):
         train, status = self.train_midway(options, 3000, *more)
         self.assert_counted(kind, text, status)
         self.assertEqual(train.end(), 0)
+        self.assertRegex(train.log, rf"(?m)^  faults    \d+ {kind.replace('_', ' ')}; last: actor-[01]: ")
         self.assert_done(3000, updates=2500)
         self.assert_in_metrics(kind, status["faults"][kind])
         self.assertEqual(Log(self.path("run", "replay")).check(), [])
