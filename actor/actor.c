@@ -270,13 +270,10 @@ static void say_last_words(Actor *actor, int code, const Err *why)
     if (uplink->state != UPLINK_ACTIVE && uplink->state != UPLINK_FINISHED)
         return;
     fill_heartbeat(actor, clock_ms());
-    Message message = {.kind = MESSAGE_HEARTBEAT, .heartbeat = uplink->status};
-    Heartbeat *last = &message.heartbeat;
-    last->outbox_segments = (uint32_t)outbox_unacked(&actor->outbox);
-    last->lost_segments = uplink->lost_segments;
-    last->lost_steps = uplink->lost_steps;
+    Message message;
+    uplink_heartbeat(uplink, &message);
     if (code == ERR_ENV)
-        text_excerpt(why->text, last->last_fault, sizeof last->last_fault);
+        text_excerpt(why->text, message.heartbeat.last_fault, sizeof message.heartbeat.last_fault);
     dealer_send(&actor->connection.dealer, &message, &actor->connection.dims);
 }
 

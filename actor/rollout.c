@@ -35,10 +35,9 @@ struct Rollout {
     Outbox *outbox;
     RolloutConfig config;
     int num_envs;
-    int first;     /* whose turn it is: where credit is short, the environments take turns */
-    int in_flight; /* steps, of the lanes from `first` on */
-    bool failed;   /* the last of these could not even be begun, for the reason */
-    int failed_code;
+    int first;       /* whose turn it is: where credit is short, the environments take turns */
+    int in_flight;   /* steps, of the lanes from `first` on */
+    int failed_code; /* not 0: the last of these could not even be begun, for the reason */
     Err failed_err;
     Lane *lanes;
     float *obs;      /* (num_envs, obs_dim) current */
@@ -326,7 +325,7 @@ static void begin_steps(Rollout *rollout, Policy *policy, int ready)
     int n = rollout->num_envs;
     int act_dim = rollout->spec->act_dim;
     const float *actions = policy_is_set(policy) ? policy_act(policy, rollout->obs, n) : NULL;
-    while (rollout->in_flight < ready && !rollout->failed) {
+    while (rollout->in_flight < ready && rollout->failed_code == 0) {
         int i = (rollout->first + rollout->in_flight) % n;
         Lane *lane = &rollout->lanes[i];
         float *action = lane_action(rollout, i);
@@ -339,7 +338,6 @@ static void begin_steps(Rollout *rollout, Policy *policy, int ready)
         lane->version = policy->version;
         /* One that cannot begin is dropped when its turn comes, after those before it. */
         rollout->failed_code = env_step_begin(lane->env, action, &rollout->failed_err);
-        rollout->failed = rollout->failed_code != 0;
         rollout->in_flight++;
     }
 }
@@ -351,9 +349,9 @@ static int finish_step(Rollout *rollout, Call *call, int64_t within_ns, Err *err
     int i = rollout->first;
     EnvOutcome outcome = {0};
     int code = 0;
-    if (rollout->failed && rollout->in_flight == 1) {
-        rollout->failed = false;
+    if (rollout->failed_code != 0 && rollout->in_flight == 1) {
         code = rollout->failed_code;
+        rollout->failed_code = 0;
         *err = rollout->failed_err;
     } else {
         code = finish(rollout, i, call, within_ns, rollout->next_obs, &outcome, err);
@@ -446,7 +444,7 @@ void rollout_flush(Rollout *rollout, int64_t now_ms, bool all)
 void rollout_stop(Rollout *rollout)
 {
     rollout->in_flight = 0;
-    rollout->failed = false;
+    rollout->failed_code = 0;
     for (int i = 0; i < rollout->num_envs; i++)
         end_segment(rollout, &rollout->lanes[i], SEGMENT_CONTINUES);
 }

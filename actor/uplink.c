@@ -66,6 +66,16 @@ static int64_t silence_allowed_ms(const Uplink *uplink)
     return (int64_t)LOST_AFTER_HEARTBEATS * uplink->welcome.heartbeat_interval_ms;
 }
 
+void uplink_heartbeat(const Uplink *uplink, Message *message)
+{
+    message->kind = MESSAGE_HEARTBEAT;
+    message->heartbeat = uplink->status;
+    message->heartbeat.outbox_segments =
+        uplink->outbox ? (uint32_t)outbox_unacked(uplink->outbox) : 0;
+    message->heartbeat.lost_segments = uplink->lost_segments;
+    message->heartbeat.lost_steps = uplink->lost_steps;
+}
+
 /* What the present connection has to send. */
 static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
 {
@@ -89,12 +99,7 @@ static bool next_message(Uplink *uplink, int64_t now_ms, Message *message)
     }
     /* Segments are signs of life too, but only a heartbeat tells how the actor is doing. */
     if (now_ms - uplink->told_ms >= uplink->welcome.heartbeat_interval_ms) {
-        message->kind = MESSAGE_HEARTBEAT;
-        message->heartbeat = uplink->status;
-        message->heartbeat.outbox_segments =
-            uplink->outbox ? (uint32_t)outbox_unacked(uplink->outbox) : 0;
-        message->heartbeat.lost_segments = uplink->lost_segments;
-        message->heartbeat.lost_steps = uplink->lost_steps;
+        uplink_heartbeat(uplink, message);
         return true;
     }
     return false;

@@ -62,6 +62,9 @@ typedef struct Uplink {
 void uplink_start(Uplink *uplink, const Hello *hello, Outbox *outbox, const Session *session,
                   int64_t now_ms);
 
+/* Makes the heartbeat of this moment, of `status` and what only the uplink knows. */
+void uplink_heartbeat(const Uplink *uplink, Message *message);
+
 /* What to do next; to be called until it says UPLINK_NOTHING. A message points into the outbox. */
 UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message);
 
