@@ -11,8 +11,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "learner/fleet/endpoints.h"
 #include "learner/learner_internal.h"
+#include "net/endpoints.h"
 
 enum {
     TICK_MS = 100,

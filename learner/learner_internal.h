@@ -7,13 +7,13 @@
 #include <uv.h>
 
 #include "learner/fleet/fleet.h"
-#include "learner/fleet/publish.h"
-#include "learner/fleet/router.h"
-#include "learner/fleet/trust.h"
-#include "learner/fleet/zmq_watch.h"
 #include "learner/learner.h"
 #include "learner/run.h"
 #include "learner/watch/progress.h"
+#include "net/publish.h"
+#include "net/router.h"
+#include "net/trust.h"
+#include "net/zmq_watch.h"
 
 typedef struct Learner {
     Config *config;

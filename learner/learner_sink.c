@@ -5,8 +5,8 @@
 #include "common/check.h"
 #include "common/config/presets.h"
 #include "common/log.h"
-#include "learner/fleet/endpoints.h"
 #include "learner/learner_internal.h"
+#include "net/endpoints.h"
 
 static void wake_loop(void *context)
 {

@@ -15,8 +15,8 @@
 #include "common/env_fault.h"
 #include "common/run_status.h"
 #include "common/segment_origin.h"
-#include "learner/fleet/identity.h"
 #include "learner/replay/pacer.h"
+#include "net/identity.h"
 #include "proto/wire.h"
 
 /* What the fleet tells, and asks of, the learner around it. */

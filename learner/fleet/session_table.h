@@ -10,7 +10,7 @@
 #include <uthash.h>
 
 #include "common/env_fault.h"
-#include "learner/fleet/identity.h"
+#include "net/identity.h"
 #include "proto/wire.h"
 
 /* One actor's session. `link` is 0 while it is not connected; then it holds no grant. */

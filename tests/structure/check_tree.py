@@ -12,13 +12,15 @@ import sys
 
 LINES_MAX = 500
 
-# Dependencies point one way: common <- proto <- {actor, learner} <- cli.
+# Dependencies point one way: common <- proto <- {actor, net <- learner} <- {relay, cli}.
 MAY_INCLUDE = {
     "common": {"common"},
     "proto": {"common", "proto"},
     "actor": {"common", "proto", "actor"},
-    "learner": {"common", "proto", "learner"},
-    "cli": {"common", "proto", "actor", "learner", "cli"},
+    "net": {"common", "proto", "net"},
+    "learner": {"common", "proto", "net", "learner"},
+    "relay": {"common", "proto", "net", "actor", "relay"},
+    "cli": {"common", "proto", "net", "actor", "learner", "cli"},
 }
 PARTS = tuple(MAY_INCLUDE)
 PUBLIC_HEADER = "actor/envs/env.h"  # the plugin ABI: it is given away, so it stands alone

@@ -1,15 +1,15 @@
 /* The uplink socket of the learner: a ROUTER, its frames to messages and back. A link is the number
  * in the routing id that libzmq gave the connection; peers that chose an id of their own are not
  * served, so nobody can speak for another connection. Owned by the loop thread. */
-#ifndef POLYAK_LEARNER_FLEET_ROUTER_H
-#define POLYAK_LEARNER_FLEET_ROUTER_H
+#ifndef POLYAK_NET_ROUTER_H
+#define POLYAK_NET_ROUTER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "common/err.h"
-#include "learner/fleet/identity.h"
-#include "learner/fleet/trust.h"
+#include "net/identity.h"
+#include "net/trust.h"
 #include "proto/wire.h"
 
 typedef struct Router Router;

@@ -1,4 +1,4 @@
-#include "learner/fleet/trust.h"
+#include "net/trust.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +10,11 @@
 #include "common/clock.h"
 #include "common/keys.h"
 #include "common/log.h"
-#include "learner/fleet/allowed_keys.h"
-#include "learner/fleet/trust_alarm.h"
-#include "learner/fleet/trust_refusals.h"
-#include "learner/fleet/zap.h"
-#include "learner/fleet/zmq_watch.h"
+#include "net/allowed_keys.h"
+#include "net/trust_alarm.h"
+#include "net/trust_refusals.h"
+#include "net/zap.h"
+#include "net/zmq_watch.h"
 
 enum {
     READ_EVERY_MS = 1000,

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "learner/fleet/endpoints.h"
+#include "net/endpoints.h"
 
 static void test_weights_are_on_the_next_port_or_beside_the_path(void **state)
 {

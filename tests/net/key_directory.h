@@ -1,6 +1,6 @@
 /* Keys and a directory of allowed ones, for tests of the learner's trust. */
-#ifndef POLYAK_TESTS_LEARNER_FLEET_KEY_DIRECTORY_H
-#define POLYAK_TESTS_LEARNER_FLEET_KEY_DIRECTORY_H
+#ifndef POLYAK_TESTS_NET_KEY_DIRECTORY_H
+#define POLYAK_TESTS_NET_KEY_DIRECTORY_H
 
 #include <setjmp.h>
 #include <stdarg.h>

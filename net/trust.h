@@ -2,8 +2,8 @@
  * is known of those who knock (docs/security.md). With keys, nobody comes in whose key is not in
  * the table, and nobody at all while the table cannot be asked. Owned by the loop thread; only the
  * directory is read elsewhere, since a file system may be slow. */
-#ifndef POLYAK_LEARNER_FLEET_TRUST_H
-#define POLYAK_LEARNER_FLEET_TRUST_H
+#ifndef POLYAK_NET_TRUST_H
+#define POLYAK_NET_TRUST_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,8 +12,8 @@
 
 #include "common/config/config.h"
 #include "common/err.h"
-#include "learner/fleet/identity.h"
-#include "learner/fleet/socket_monitor.h"
+#include "net/identity.h"
+#include "net/socket_monitor.h"
 
 typedef enum TrustDomain { TRUST_UPLINK, TRUST_WEIGHTS, NUM_TRUST_DOMAINS } TrustDomain;
 

@@ -1,4 +1,4 @@
-#include "learner/fleet/router.h"
+#include "net/router.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 
 #include <zmq.h>
 
-#include "learner/fleet/endpoints.h"
+#include "net/endpoints.h"
 
 enum {
     ROUTING_ID_BYTES = 5, /* of ids that libzmq gives: a zero byte, and the number */

@@ -1,4 +1,4 @@
-#include "learner/fleet/endpoints.h"
+#include "net/endpoints.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "learner/fleet/publish.h"
+#include "net/publish.h"
 
 #include <errno.h>
 #include <stdlib.h>

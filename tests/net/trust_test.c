@@ -1,5 +1,5 @@
 /* Who comes in and who does not, on real sockets. */
-#include "learner/fleet/trust.h"
+#include "net/trust.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "tests/learner/fleet/trust_world.h"
+#include "tests/net/trust_world.h"
 
 static TrustStatus status;
 

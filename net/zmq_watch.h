@@ -1,8 +1,8 @@
 /* A ZeroMQ socket in a libuv loop. ZMQ_FD is edge-triggered and says only "look again", so
  * ZMQ_EVENTS is read again before the loop sleeps and after it wakes; while events are left the
  * loop does not sleep. Owned by the loop thread. */
-#ifndef POLYAK_LEARNER_FLEET_ZMQ_WATCH_H
-#define POLYAK_LEARNER_FLEET_ZMQ_WATCH_H
+#ifndef POLYAK_NET_ZMQ_WATCH_H
+#define POLYAK_NET_ZMQ_WATCH_H
 
 #include <uv.h>
 

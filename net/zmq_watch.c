@@ -1,4 +1,4 @@
-#include "learner/fleet/zmq_watch.h"
+#include "net/zmq_watch.h"
 
 #include <stddef.h>
 #include <string.h>

@@ -1,15 +1,15 @@
 /* A learner's two sockets with keys, on loopback, and peers that dial them with bare ZeroMQ: good
  * ones, and others. Time is given: it may be ahead of the clock. */
-#ifndef POLYAK_TESTS_LEARNER_FLEET_TRUST_WORLD_H
-#define POLYAK_TESTS_LEARNER_FLEET_TRUST_WORLD_H
+#ifndef POLYAK_TESTS_NET_TRUST_WORLD_H
+#define POLYAK_TESTS_NET_TRUST_WORLD_H
 
 #include "common/clock.h"
 #include "common/mlp.h"
-#include "learner/fleet/endpoints.h"
-#include "learner/fleet/publish.h"
-#include "learner/fleet/router.h"
-#include "learner/fleet/trust.h"
-#include "tests/learner/fleet/key_directory.h"
+#include "net/endpoints.h"
+#include "net/publish.h"
+#include "net/router.h"
+#include "net/trust.h"
+#include "tests/net/key_directory.h"
 
 enum { WORLD_WAIT_MS = 10000, WORLD_SOON_MS = 600, WORLD_PEERS_MAX = 8 };
 

@@ -1,4 +1,4 @@
-#include "learner/fleet/allowed_keys.h"
+#include "net/allowed_keys.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,6 +1,6 @@
-#include "learner/fleet/allowed_keys.h"
+#include "net/allowed_keys.h"
 
-#include "tests/learner/fleet/key_directory.h"
+#include "tests/net/key_directory.h"
 
 static KeyDirectory keys;
 static AllowedKeys *table;

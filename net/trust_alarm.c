@@ -1,4 +1,4 @@
-#include "learner/fleet/trust_alarm.h"
+#include "net/trust_alarm.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 /* Weights out: the XPUB socket, the newest policy as a frame, and the joins of actors that need it
  * now. Owned by the loop thread. */
-#ifndef POLYAK_LEARNER_FLEET_PUBLISH_H
-#define POLYAK_LEARNER_FLEET_PUBLISH_H
+#ifndef POLYAK_NET_PUBLISH_H
+#define POLYAK_NET_PUBLISH_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -9,7 +9,7 @@
 #include "common/err.h"
 #include "common/mlp.h"
 #include "common/version.h"
-#include "learner/fleet/trust.h"
+#include "net/trust.h"
 
 typedef struct Publisher Publisher;
 

@@ -1,7 +1,7 @@
 /* An alarm: what an operator must know now. It is logged when it begins and when it is over, which
  * is when all was well for a while. A plain value; zero is "none". Owned by the loop thread. */
-#ifndef POLYAK_LEARNER_FLEET_TRUST_ALARM_H
-#define POLYAK_LEARNER_FLEET_TRUST_ALARM_H
+#ifndef POLYAK_NET_TRUST_ALARM_H
+#define POLYAK_NET_TRUST_ALARM_H
 
 #include <stdint.h>
 

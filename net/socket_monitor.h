@@ -1,8 +1,8 @@
 /* Who knocks at a socket: counts of a libzmq socket monitor. libzmq accepts whatever dials, and
  * cannot be told to stop; so what has connected and has not finished its handshake is counted here,
  * for an alarm. Owned by the loop thread. */
-#ifndef POLYAK_LEARNER_FLEET_SOCKET_MONITOR_H
-#define POLYAK_LEARNER_FLEET_SOCKET_MONITOR_H
+#ifndef POLYAK_NET_SOCKET_MONITOR_H
+#define POLYAK_NET_SOCKET_MONITOR_H
 
 #include <stdint.h>
 

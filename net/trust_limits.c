@@ -4,8 +4,8 @@
 #include <sys/resource.h>
 
 #include "common/log.h"
-#include "learner/fleet/endpoints.h"
-#include "learner/fleet/trust.h"
+#include "net/endpoints.h"
+#include "net/trust.h"
 
 enum {
     SOCKETS_PER_PEER = 2, /* uplink and weights */

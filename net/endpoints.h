@@ -1,6 +1,6 @@
 /* Where the weights are, and what every Welcome says. */
-#ifndef POLYAK_LEARNER_FLEET_ENDPOINTS_H
-#define POLYAK_LEARNER_FLEET_ENDPOINTS_H
+#ifndef POLYAK_NET_ENDPOINTS_H
+#define POLYAK_NET_ENDPOINTS_H
 
 #include <stdbool.h>
 

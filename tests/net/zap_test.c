@@ -1,5 +1,5 @@
 /* The ZAP handler, asked as libzmq asks it, and as it never would. */
-#include "learner/fleet/zap.h"
+#include "net/zap.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

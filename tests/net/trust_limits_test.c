@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "learner/fleet/trust.h"
+#include "net/trust.h"
 
 static Config config;
 static Err err;

@@ -1,4 +1,4 @@
-#include "learner/fleet/zap.h"
+#include "net/zap.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "learner/fleet/socket_monitor.h"
+#include "net/socket_monitor.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,4 +1,4 @@
-#include "learner/fleet/trust_refusals.h"
+#include "net/trust_refusals.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* What is said in the log of connections that were refused: a line for each peer that is new, and
  * a sum at most every 10 s of all others. So a thousand knocks a second are a line, and the first
  * ones have names. Owned by the loop thread. */
-#ifndef POLYAK_LEARNER_FLEET_TRUST_REFUSALS_H
-#define POLYAK_LEARNER_FLEET_TRUST_REFUSALS_H
+#ifndef POLYAK_NET_TRUST_REFUSALS_H
+#define POLYAK_NET_TRUST_REFUSALS_H
 
 #include <stdint.h>
 

@@ -2,8 +2,8 @@
  * whether that key may come in. It must be there before the sockets that ask; while it is not, or
  * does not answer, nobody comes in. Only the protocol is here: who is allowed is for the one who
  * decides. Owned by the loop thread. */
-#ifndef POLYAK_LEARNER_FLEET_ZAP_H
-#define POLYAK_LEARNER_FLEET_ZAP_H
+#ifndef POLYAK_NET_ZAP_H
+#define POLYAK_NET_ZAP_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* Who a peer is, as its connection has proved it: filled by whoever knows the transport, read by
  * the fleet at each Hello. A plain value. */
-#ifndef POLYAK_LEARNER_FLEET_IDENTITY_H
-#define POLYAK_LEARNER_FLEET_IDENTITY_H
+#ifndef POLYAK_NET_IDENTITY_H
+#define POLYAK_NET_IDENTITY_H
 
 #include <stdbool.h>
 

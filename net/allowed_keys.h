@@ -2,8 +2,8 @@
  * A table never changes once it is made, so one thread may read the directory into a new table
  * while another one looks keys up in the old one. What cannot be read or is not sound is not
  * allowed. */
-#ifndef POLYAK_LEARNER_FLEET_ALLOWED_KEYS_H
-#define POLYAK_LEARNER_FLEET_ALLOWED_KEYS_H
+#ifndef POLYAK_NET_ALLOWED_KEYS_H
+#define POLYAK_NET_ALLOWED_KEYS_H
 
 #include <stdint.h>
 
