@@ -32,6 +32,7 @@ enum {
     KEY_ROLE_EVALUATOR = 2,
     KEY_ROLE_OBSERVER = 4,
     KEY_ROLE_OPERATOR = 8,
+    KEY_ROLE_RELAY = 16, /* may speak for peers of the other roles that its key has */
 };
 
 typedef struct PublicKey {

@@ -9,6 +9,7 @@
 SAME(MESSAGE_HELLO, POLYAK__MESSAGE_KIND__KIND_HELLO);
 SAME(MESSAGE_EVAL_RESULT, POLYAK__MESSAGE_KIND__KIND_EVAL_RESULT);
 SAME(MESSAGE_OUTCOME, POLYAK__MESSAGE_KIND__KIND_OUTCOME);
+SAME(MESSAGE_GONE, POLYAK__MESSAGE_KIND__KIND_GONE);
 SAME(ROLE_ACTOR, POLYAK__ROLE__ROLE_ACTOR);
 SAME(ROLE_RELAY, POLYAK__ROLE__ROLE_RELAY);
 SAME(REJECT_VERSION, POLYAK__REJECT_REASON__REJECT_VERSION);
@@ -36,6 +37,7 @@ static const Kind kinds[] = {
     [MESSAGE_SET] = {"set", &polyak__set__descriptor},
     [MESSAGE_DRAIN] = {"drain", &polyak__drain__descriptor},
     [MESSAGE_OUTCOME] = {"outcome", &polyak__outcome__descriptor},
+    [MESSAGE_GONE] = {"gone", &polyak__gone__descriptor},
 };
 enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
 

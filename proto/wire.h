@@ -60,15 +60,16 @@ typedef enum MessageKind {
     MESSAGE_SET = 12,
     MESSAGE_DRAIN = 13,
     MESSAGE_OUTCOME = 14,
+    MESSAGE_GONE = 15,
 } MessageKind;
-enum { MESSAGE_KIND_LAST = MESSAGE_OUTCOME };
+enum { MESSAGE_KIND_LAST = MESSAGE_GONE };
 
 typedef enum Role {
     ROLE_ACTOR = 0,
     ROLE_EVALUATOR = 1,
     ROLE_OBSERVER = 2,
     ROLE_OPERATOR = 3,
-    ROLE_RELAY = 4, /* reserved */
+    ROLE_RELAY = 4,
 } Role;
 
 typedef enum RejectReason {
@@ -98,6 +99,9 @@ typedef struct Hello {
     uint32_t num_envs;
     uint64_t acked_steps;
     bool has_sent;
+    char origin_key[WIRE_NAME_MAX + 1]; /* these three on a channel of a relay only */
+    uint32_t origin_roles;
+    char via[WIRE_NAME_MAX + 1];
 } Hello;
 
 typedef struct Welcome {

@@ -38,6 +38,7 @@ typedef enum ConfigProgram {
     CONFIG_RERUN = 128,
     CONFIG_INSPECT = 256,
     CONFIG_ENVS = 512,
+    CONFIG_RELAY = 1024,
 } ConfigProgram;
 
 typedef enum Noise { NOISE_GAUSSIAN = 0, NOISE_OU = 1 } Noise;

@@ -55,6 +55,7 @@ static const struct {
     {CONFIG_RERUN, "polyak rerun"},
     {CONFIG_INSPECT, "polyak inspect"},
     {CONFIG_ENVS, "polyak envs"},
+    {CONFIG_RELAY, "polyak-relay"},
 };
 
 enum {

@@ -1,0 +1,36 @@
+/* What a relay adds to a frame that it passes on and does not decode. A protobuf message takes the
+ * last value of a field, so what is appended wins over what stood there, and fields that this
+ * version does not know stay in the frame. No state; any thread. */
+#ifndef POLYAK_PROTO_WIRE_RELAY_H
+#define POLYAK_PROTO_WIRE_RELAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/wire.h"
+
+/* Who says a Hello, as the relay that it dialled has made sure. */
+typedef struct HelloOrigin {
+    char key[WIRE_NAME_MAX + 1]; /* name of its key; empty: none */
+    uint32_t roles;              /* that the relay's own table grants it: bits 1 << Role */
+    char via[WIRE_NAME_MAX + 1]; /* the relay's name */
+} HelloOrigin;
+
+/* Bytes that hold what one of the functions appends. */
+enum { WIRE_APPENDED_BYTES_MAX = 2 * (2 + WIRE_NAME_MAX) + 2 + WIRE_ENDPOINT_MAX + 16 };
+
+/* Writes what makes a Hello say this origin, whatever it said; returns the number of bytes. */
+size_t wire_append_origin(const HelloOrigin *origin, uint8_t out[WIRE_APPENDED_BYTES_MAX]);
+
+/* Writes what makes a Welcome name these weights: a port of the host that was dialled, or where
+ * `endpoint` is not empty, that. */
+size_t wire_append_weights(uint32_t port, const char *endpoint,
+                           uint8_t out[WIRE_APPENDED_BYTES_MAX]);
+
+/* The kind of a frame; 0 for an empty one. */
+static inline unsigned wire_kind(const uint8_t *frame, size_t frame_bytes)
+{
+    return frame_bytes > 0 ? frame[0] : 0;
+}
+
+#endif
