@@ -287,18 +287,26 @@ int keys_parse_secret(const char *text, size_t num_bytes, const char *path, Secr
 /* --- Files -------------------------------------------------------------------------------------
  */
 
-/* Whether only this user can read a secret. */
+/* Whether a secret is kept as one: it is this user's or root's, and nobody else has a right to it.
+ * Root may let a group read it: what systemd hands to a service, and Kubernetes to a process that
+ * is not root, are files of root's. */
 static int check_secret(const char *path, const struct stat *info, Err *err)
 {
-    if (info->st_uid != geteuid())
-        return err_set(err, ERR_USAGE,
-                       "%s belongs to another user (%u, not %u): a secret key is its user's own",
-                       path, (unsigned)info->st_uid, (unsigned)geteuid());
-    if (info->st_mode & (S_IRWXG | S_IRWXO))
+    unsigned mode = (unsigned)(info->st_mode & 07777U);
+    mode_t not_allowed = S_IRWXG | S_IRWXO;
+    if (info->st_uid != geteuid() && info->st_uid != 0)
+        return err_set(
+            err, ERR_USAGE,
+            "%s belongs to another user (%u, not %u): a secret key is its user's own, or "
+            "root's",
+            path, (unsigned)info->st_uid, (unsigned)geteuid());
+    if (info->st_uid == 0)
+        not_allowed &= ~(mode_t)S_IRGRP;
+    if (info->st_mode & not_allowed)
         return err_set(err, ERR_USAGE,
                        "%s has mode %04o, and others may have read it: chmod 600 it, or make "
                        "another key",
-                       path, (unsigned)(info->st_mode & 07777U));
+                       path, mode);
     return ERR_OK;
 }
 

@@ -65,8 +65,8 @@ int keys_parse_public(const char *text, size_t num_bytes, const char *path, Publ
 int keys_parse_secret(const char *text, size_t num_bytes, const char *path, SecretKey *key,
                       Err *err);
 
-/* Reads a file. ERR_MISSING, ERR_IO, and as above; a secret that others than its owner can read, or
- * that is not this user's, is ERR_USAGE. */
+/* Reads a file. ERR_MISSING, ERR_IO, and as above. ERR_USAGE for a secret that is neither this
+ * user's nor root's, or that others have a right to; root's own may be readable for its group. */
 int keys_read_public(const char *path, PublicKey *key, Err *err);
 int keys_read_secret(const char *path, SecretKey *key, Err *err);
 

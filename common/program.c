@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/notify.h"
 
 /* A program that is started with a standard stream closed would get a socket in its place, and
  * print into it. What fills the place can be read, so that printing fails. */
@@ -42,5 +43,6 @@ bool program_start(const char *name)
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     log_set_name(name);
+    notify_start();
     return follow_parent();
 }

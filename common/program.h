@@ -1,5 +1,5 @@
 /* What every program of ours does first: sound standard streams, errors in place of deadly signals,
- * a name in the log, and following a parent. */
+ * a name in the log, the service manager's wishes, and following a parent. */
 #ifndef POLYAK_COMMON_PROGRAM_H
 #define POLYAK_COMMON_PROGRAM_H
 

@@ -1,10 +1,12 @@
 #include "common/keys.h"
 
+#include <grp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -126,20 +128,31 @@ static void test_a_link_in_the_way_is_not_followed(void **state)
     assert_int_equal(scratch_count(scratch.path), 1);
 }
 
+static void check_modes(const char *path, const mode_t *modes, size_t num_modes, int code)
+{
+    SecretKey read;
+    for (size_t i = 0; i < num_modes; i++) {
+        assert_int_equal(chmod(path, modes[i]), 0);
+        if (keys_read_secret(path, &read, &err) != code)
+            fail_msg("mode %04o: %s", (unsigned)modes[i], err.text);
+        if (code != 0)
+            assert_non_null(strstr(err.text, "chmod 600"));
+    }
+}
+
+/* Of the modes that give somebody else a right, a group's to read is the one that root may give. */
 static void test_a_secret_that_others_can_read_is_refused(void **state)
 {
     (void)state;
-    static const mode_t refused[] = {0644, 0640, 0604, 0660, 0601, 0620};
-    SecretKey key = secret_key("a"), read;
+    static const mode_t refused[] = {0644, 0604, 0660, 0601, 0620, 0610, 0650, 0444, 0677};
+    static const mode_t of_a_group[] = {0640, 0440};
+    static const mode_t good[] = {0600, 0400};
+    SecretKey key = secret_key("a");
     const char *path = scratch_path(&scratch, "a.key");
     assert_int_equal(keys_write_pair(scratch.path, &key, 0, &err), 0);
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        assert_int_equal(chmod(path, refused[i]), 0);
-        assert_int_equal(keys_read_secret(path, &read, &err), ERR_USAGE);
-        assert_non_null(strstr(err.text, "chmod 600"));
-    }
-    assert_int_equal(chmod(path, 0400), 0);
-    assert_int_equal(keys_read_secret(path, &read, &err), 0);
+    check_modes(path, refused, 9, ERR_USAGE);
+    check_modes(path, of_a_group, 2, geteuid() == 0 ? 0 : ERR_USAGE);
+    check_modes(path, good, 2, 0);
 }
 
 static void test_a_secret_of_another_user_is_refused(void **state)
@@ -152,6 +165,53 @@ static void test_a_secret_of_another_user_is_refused(void **state)
         skip(); /* only root can give a file away */
     assert_int_equal(keys_read_secret(path, &read, &err), ERR_USAGE);
     assert_non_null(strstr(err.text, "belongs to another user"));
+}
+
+enum { SOMEBODY = 12345 };
+
+/* What a process of another user gets, in a process of its own; -1 when it could not be tried. */
+static int read_as_somebody(const char *path)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        SecretKey read;
+        if (setgroups(0, NULL) != 0 || setgid(SOMEBODY) != 0 || setuid(SOMEBODY) != 0)
+            _exit(255);
+        _exit(-keys_read_secret(path, &read, &err));
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status) == 255 ? -1 : WEXITSTATUS(status);
+}
+
+/* What systemd and Kubernetes hand to a process that is not root: a file of root's that its group,
+ * or an entry in its access list, which shows as the group's mode, may read. */
+static void test_a_service_reads_a_secret_of_root(void **state)
+{
+    (void)state;
+    SecretKey key = secret_key("a");
+    const char *path = scratch_path(&scratch, "a.key");
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(keys_write_pair(scratch.path, &key, 0, &err), 0);
+    assert_int_equal(chown(path, 0, SOMEBODY), 0);
+    assert_int_equal(chmod(scratch.path, 0755), 0);
+    assert_int_equal(chmod(path, 0440), 0);
+    assert_int_equal(read_as_somebody(path), 0);
+    assert_int_equal(chmod(path, 0640), 0);
+    assert_int_equal(read_as_somebody(path), 0);
+    assert_int_equal(chmod(path, 0460), 0);
+    assert_int_equal(read_as_somebody(path), -ERR_USAGE);
+    assert_int_equal(chmod(path, 0444), 0);
+    assert_int_equal(read_as_somebody(path), -ERR_USAGE);
+    /* Its own file is for it alone, also where it is in a group of its own. */
+    assert_int_equal(chown(path, SOMEBODY, SOMEBODY), 0);
+    assert_int_equal(chmod(path, 0440), 0);
+    assert_int_equal(read_as_somebody(path), -ERR_USAGE);
+    assert_int_equal(chmod(path, 0400), 0);
+    assert_int_equal(read_as_somebody(path), 0);
 }
 
 static void test_what_is_no_file_is_refused(void **state)
@@ -332,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_secret_that_others_can_read_is_refused, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_secret_of_another_user_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_service_reads_a_secret_of_root, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_no_file_is_refused, setup, teardown),
         cmocka_unit_test(test_what_is_wrong_is_named_with_its_line),
         cmocka_unit_test(test_a_secret_and_a_public_file_are_not_taken_for_each_other),
