@@ -8,15 +8,13 @@ forwarding: nobody is told, and no cable is seen to be unplugged. Needs root.
 """
 
 import argparse
-import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import time
 
-from harness import SLOW, SMALL, EndToEnd, dies_with_its_parent, knows, main, wait_until
+from harness import SLOW, SMALL, EndToEnd, knows, main, wait_until
+from hosts import Hosts
 from plog import Log
 
 HEARTBEAT_S = 1.0
@@ -30,63 +28,13 @@ RUN = [*SLOW, *SMALL, "--total-env-steps=100000000",
 options = argparse.Namespace(seconds=None)
 
 
-class Hosts:
-    """learner -- router -- actor. Each host is the network of a process that sleeps; it goes when its
-    last process does, so that none is left behind, whatever becomes of this one."""
-
-    def __init__(self, test):
-        self.test = test
-        self.pids = {}
-        for host in (LEARNER, ROUTER, ACTOR):
-            sleeper = subprocess.Popen(["unshare", "--net", "sleep", "infinity"],
-                                       preexec_fn=dies_with_its_parent)
-            test.addCleanup(sleeper.wait)
-            test.addCleanup(sleeper.kill)
-            self.pids[host] = sleeper.pid
-        for pid in self.pids.values():
-            wait_until(lambda pid=pid: self.network(pid) != self.network("self"), "a network")
-
-    def network(self, pid):
-        return os.readlink(f"/proc/{pid}/ns/net")
-
-    def inside(self, host):
-        return ["nsenter", f"--net=/proc/{self.pids[host]}/ns/net"]
-
-    def run(self, host, *words):
-        done = subprocess.run([*self.inside(host), *words], capture_output=True, text=True,
-                              check=False)
-        if done.returncode != 0:
-            self.test.skipTest(f"{' '.join(words)}: {done.stderr.strip()}")
-
-    def build(self):
-        for host in self.pids:
-            self.run(host, "ip", "link", "set", "lo", "up")
-        for net, host in ((1, LEARNER), (2, ACTOR)):
-            self.run(host, "ip", "link", "add", "eth0", "type", "veth",
-                     "peer", "name", f"eth{net}", "netns", str(self.pids[ROUTER]))
-            self.run(host, "ip", "address", "add", f"10.77.{net}.1/24", "dev", "eth0")
-            self.run(ROUTER, "ip", "address", "add", f"10.77.{net}.254/24", "dev", f"eth{net}")
-            self.run(host, "ip", "link", "set", "eth0", "up")
-            self.run(ROUTER, "ip", "link", "set", f"eth{net}", "up")
-            self.run(host, "ip", "route", "add", "default", "via", f"10.77.{net}.254")
-        self.forward(True)
-
-    def forward(self, on):
-        self.run(ROUTER, "sh", "-c", f"echo {on:d} > /proc/sys/net/ipv4/ip_forward")
-
-
 class Partition(EndToEnd):
     def setUp(self):
         super().setUp()
-        if os.geteuid() != 0:
-            self.skipTest("only root makes network namespaces")
-        for tool in ("ip", "nsenter", "unshare"):
-            if not shutil.which(tool):
-                self.skipTest(f"there is no {tool}")
-        if subprocess.run(["unshare", "--net", "true"], capture_output=True, check=False).returncode:
-            self.skipTest("no network namespaces here")
-        self.hosts = Hosts(self)
-        self.hosts.build()
+        self.hosts = Hosts(self, LEARNER, ROUTER, ACTOR)
+        for net, host in ((1, LEARNER), (2, ACTOR)):
+            self.hosts.route(host, "default", self.hosts.link(host, ROUTER, net))
+        self.hosts.forward(ROUTER, True)
         self.inside = {"polyak-learner": self.hosts.inside(LEARNER),
                        "polyak-actor": self.hosts.inside(ACTOR),
                        "polyak": self.hosts.inside(LEARNER)}
@@ -117,13 +65,13 @@ class Partition(EndToEnd):
                 if side not in noticed and self.says_since(program, text, lengths[program]):
                     noticed[side] = time.monotonic() - began
 
-        self.hosts.forward(False)
+        self.hosts.forward(ROUTER, False)
         began = time.monotonic()
         while time.monotonic() - began < seconds:
             look(began)
             time.sleep(0.01)
         steps = self.newest("env_steps")
-        self.hosts.forward(True)
+        self.hosts.forward(ROUTER, True)
         healed = time.monotonic()
         wait_until(lambda: look(began) or self.newest("env_steps") > steps, "steps after healing")
         back = time.monotonic() - healed
