@@ -30,7 +30,7 @@ static void on_uplink(void *context)
     const Run *run = &learner->run;
     uint64_t accepted = fleet_env_steps_accepted(learner->fleet);
     for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-        uint32_t link = 0;
+        Link link = 0;
         Err err;
         WireLimits limits = {run->begun ? run->replay.obs_dim : 0,
                              run->begun ? run->replay.act_dim : 0,

@@ -222,7 +222,7 @@ void learner_fill_status(Learner *learner, RunStatus *status)
 
 static void send_messages(Learner *learner)
 {
-    uint32_t link = 0;
+    Link link = 0;
     static Message message; /* large: kept off the stack */
     while (fleet_next_message(learner->fleet, clock_ms(), &link, &message)) {
         int code = router_send(learner->router, link, &message);

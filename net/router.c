@@ -8,11 +8,17 @@
 #include <zmq.h>
 
 #include "net/endpoints.h"
+#include "proto/wire_relay.h"
 
 enum {
     ROUTING_ID_BYTES = 5, /* of ids that libzmq gives: a zero byte, and the number */
-    QUEUE_MESSAGES = 512, /* per peer; credit keeps an honest one far below */
-    CURVE_BYTES = 64,     /* what encryption adds to a message, and some more */
+    CHANNEL_BYTES = 4,
+    QUEUE_IN_MESSAGES = 512, /* of a connection; credit keeps an honest peer far below */
+    /* To a connection. A relay of a thousand actors gets a thousand Acks at once, as soon as the
+     * trainer moves on: they must have a place until the I/O thread has sent them. Nearly all are
+     * some 50 bytes. */
+    QUEUE_OUT_MESSAGES = 16384,
+    CURVE_BYTES = 64, /* what encryption adds to a message, and some more */
 };
 
 struct Router {
@@ -51,13 +57,14 @@ static int open_socket(Router *router, void *zmq_context, size_t message_bytes_m
         return err_set(err, ERR_NOMEM, "out of memory for the uplink");
     const int yes = 1;
     const int linger_ms = 1000; /* for the last Bye */
-    const int queue = QUEUE_MESSAGES;
+    const int queue_in = QUEUE_IN_MESSAGES;
+    const int queue_out = QUEUE_OUT_MESSAGES;
     const int handshake_ms = 2000;
     const int64_t bytes_max = (int64_t)message_bytes_max + CURVE_BYTES;
     zmq_setsockopt(router->socket, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes);
     zmq_setsockopt(router->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
-    zmq_setsockopt(router->socket, ZMQ_SNDHWM, &queue, sizeof queue);
-    zmq_setsockopt(router->socket, ZMQ_RCVHWM, &queue, sizeof queue);
+    zmq_setsockopt(router->socket, ZMQ_SNDHWM, &queue_out, sizeof queue_out);
+    zmq_setsockopt(router->socket, ZMQ_RCVHWM, &queue_in, sizeof queue_in);
     zmq_setsockopt(router->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     zmq_setsockopt(router->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
     return router->trust ? trust_secure(router->trust, router->socket, TRUST_UPLINK, err) : ERR_OK;
@@ -110,7 +117,7 @@ const char *router_endpoint(const Router *router)
 }
 
 /* Reads the routing id in front of a message; 0 when it is not one that libzmq gave. */
-static uint32_t read_link(zmq_msg_t *frame)
+static uint32_t read_connection(zmq_msg_t *frame)
 {
     const uint8_t *id = zmq_msg_data(frame);
     if (zmq_msg_size(frame) != ROUTING_ID_BYTES || id[0] != 0)
@@ -118,15 +125,23 @@ static uint32_t read_link(zmq_msg_t *frame)
     return (uint32_t)id[1] << 24 | (uint32_t)id[2] << 16 | (uint32_t)id[3] << 8 | id[4];
 }
 
-/* Reads and drops the parts that follow. */
-static void drop_parts(void *socket, zmq_msg_t *last)
+/* Reads the number of a channel; 0 when it is none. */
+static uint32_t read_channel(zmq_msg_t *frame)
 {
-    while (zmq_msg_more(last)) {
-        zmq_msg_close(last);
-        zmq_msg_init(last);
-        if (zmq_msg_recv(last, socket, ZMQ_DONTWAIT) < 0)
-            break;
-    }
+    const uint8_t *bytes = zmq_msg_data(frame);
+    if (zmq_msg_size(frame) != CHANNEL_BYTES)
+        return 0;
+    return (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 | bytes[0];
+}
+
+/* Reads the next part in place of this one. */
+static bool next_part(void *socket, zmq_msg_t *part)
+{
+    if (!zmq_msg_more(part))
+        return false;
+    zmq_msg_close(part);
+    zmq_msg_init(part);
+    return zmq_msg_recv(part, socket, ZMQ_DONTWAIT) >= 0;
 }
 
 /* Asks who sent a frame, where it matters: libzmq looks such a property up by its text. */
@@ -143,49 +158,77 @@ const PeerIdentity *router_identity(const Router *router)
     return &router->identity;
 }
 
-int router_receive(Router *router, const WireLimits *limits, uint32_t *link, Message *message,
-                   Err *err)
+int router_receive_frame(Router *router, Link *link, zmq_msg_t *frame)
+{
+    *link = LINK_NONE;
+    router->identity = (PeerIdentity){.local = false};
+    if (zmq_msg_recv(frame, router->socket, ZMQ_DONTWAIT) < 0)
+        return ERR_MISSING;
+    uint32_t connection = read_connection(frame);
+    *link = connection;
+    bool sound = next_part(router->socket, frame);
+    if (sound && zmq_msg_more(frame)) {
+        uint32_t channel = read_channel(frame);
+        sound = next_part(router->socket, frame) && channel != 0 && !zmq_msg_more(frame);
+        if (sound && connection != 0)
+            *link = link_make(connection, channel);
+    }
+    const uint8_t *bytes = zmq_msg_data(frame);
+    if (!sound || wire_kind(bytes, zmq_msg_size(frame)) == MESSAGE_HELLO)
+        identify(router, frame);
+    while (next_part(router->socket, frame))
+        continue;
+    return sound ? ERR_OK : ERR_FORMAT;
+}
+
+int router_receive(Router *router, const WireLimits *limits, Link *link, Message *message, Err *err)
 {
     zmq_msg_t frame;
-    *link = 0;
-    router->identity = (PeerIdentity){.local = false};
     zmq_msg_init(&frame);
-    if (zmq_msg_recv(&frame, router->socket, ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close(&frame);
-        return ERR_MISSING;
-    }
-    *link = read_link(&frame);
-    int code = err_set(err, ERR_FORMAT, "a message has one part");
-    if (zmq_msg_more(&frame)) {
-        zmq_msg_close(&frame);
-        zmq_msg_init(&frame);
-        if (zmq_msg_recv(&frame, router->socket, ZMQ_DONTWAIT) >= 0 && !zmq_msg_more(&frame))
-            code = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame), limits, router->arena,
-                               message, err);
-        if (code != ERR_OK || message->kind == MESSAGE_HELLO)
+    int code = router_receive_frame(router, link, &frame);
+    if (code == ERR_OK) {
+        code = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame), limits, router->arena,
+                           message, err);
+        if (code != ERR_OK)
             identify(router, &frame);
-        drop_parts(router->socket, &frame);
+    } else if (code == ERR_FORMAT) {
+        err_set(err, code, "a message has one part, and before it the channel where it has one");
     }
     zmq_msg_close(&frame);
     return code;
 }
 
-int router_send(Router *router, uint32_t link, const Message *message)
+static int send_part(Router *router, const void *bytes, size_t num_bytes)
 {
-    uint8_t id[ROUTING_ID_BYTES] = {0, (uint8_t)(link >> 24), (uint8_t)(link >> 16),
-                                    (uint8_t)(link >> 8), (uint8_t)link};
+    if (zmq_send(router->socket, bytes, num_bytes, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0)
+        return ERR_OK;
+    return zmq_errno() == EHOSTUNREACH ? ERR_MISSING : ERR_FULL;
+}
+
+int router_send_frame(Router *router, Link link, zmq_msg_t *frame)
+{
+    uint32_t connection = link_connection(link);
+    uint32_t channel = link_channel(link);
+    const uint8_t id[ROUTING_ID_BYTES] = {0, (uint8_t)(connection >> 24),
+                                          (uint8_t)(connection >> 16), (uint8_t)(connection >> 8),
+                                          (uint8_t)connection};
+    const uint8_t number[CHANNEL_BYTES] = {(uint8_t)channel, (uint8_t)(channel >> 8),
+                                           (uint8_t)(channel >> 16), (uint8_t)(channel >> 24)};
+    int code = send_part(router, id, sizeof id);
+    if (code == ERR_OK && channel != 0)
+        code = send_part(router, number, sizeof number);
+    if (code == ERR_OK && zmq_msg_send(frame, router->socket, ZMQ_DONTWAIT) < 0)
+        code = ERR_FULL;
+    return code;
+}
+
+int router_send(Router *router, Link link, const Message *message)
+{
     zmq_msg_t frame;
     if (zmq_msg_init_size(&frame, wire_size(message, NULL)) != 0)
         return ERR_NOMEM;
     wire_pack(message, NULL, zmq_msg_data(&frame));
-    if (zmq_send(router->socket, id, sizeof id, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
-        bool gone = zmq_errno() == EHOSTUNREACH;
-        zmq_msg_close(&frame);
-        return gone ? ERR_MISSING : ERR_FULL;
-    }
-    if (zmq_msg_send(&frame, router->socket, ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close(&frame);
-        return ERR_FULL;
-    }
-    return ERR_OK;
+    int code = router_send_frame(router, link, &frame);
+    zmq_msg_close(&frame);
+    return code;
 }

@@ -120,7 +120,7 @@ static bool is_watched(const Peer *peer)
     return role_has_spec(peer->role);
 }
 
-void fleet_link_gone(Fleet *fleet, uint32_t link)
+void fleet_link_gone(Fleet *fleet, Link link)
 {
     Peer *peer = fleet_find_peer(fleet, link);
     if (!peer)
@@ -172,8 +172,8 @@ static void handle_bye(Fleet *fleet, Peer *peer)
     fleet_credit(fleet);
 }
 
-void fleet_receive(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
-                   const Message *message, int64_t now_ms)
+void fleet_receive(Fleet *fleet, Link link, const PeerIdentity *identity, const Message *message,
+                   int64_t now_ms)
 {
     static const PeerIdentity without_key = {.roles = IDENTITY_OPEN_ROLES};
     fleet->now_ms = now_ms;

@@ -2,7 +2,7 @@
  * it is handed messages and the time, and returns messages, so a simulator can run it without
  * sockets. Owned by the loop thread.
  *
- * A link is one connection (a ROUTER routing id), numbered by the caller, never 0. What always
+ * A link (net/link.h) is a connection, or a channel of one that is a relay's; never 0. What always
  * holds: an accepted segment is the next of its session; it is acknowledged once it is logged; the
  * send limits of all connected sessions cover no more slots than the ring has free; grants and
  * accepted steps together never exceed total_env_steps. */
@@ -17,6 +17,7 @@
 #include "common/segment_origin.h"
 #include "learner/replay/pacer.h"
 #include "net/identity.h"
+#include "net/link.h"
 #include "proto/wire.h"
 
 /* What the fleet tells, and asks of, the learner around it. */
@@ -103,13 +104,13 @@ void fleet_set_loading(Fleet *fleet, bool loading, const char *text);
 
 /* Handles one message that came in on a link. `identity` is looked at where the message is a Hello;
  * NULL: a connection without a key from another machine. */
-void fleet_receive(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
-                   const Message *message, int64_t now_ms);
+void fleet_receive(Fleet *fleet, Link link, const PeerIdentity *identity, const Message *message,
+                   int64_t now_ms);
 
 /* Handles a frame that could not be decoded, with the decoder's error: a Hello whose spec is
  * unsound (ERR_SPEC) is refused for good, an unknown link is told to say Hello, a peer is turned
  * away. A link that goes on with it is not listened to any more. */
-void fleet_receive_garbage(Fleet *fleet, uint32_t link, int code, const char *why);
+void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why);
 
 /* Drops all peers that came with this key. Whoever asks for identities must grant it no role from
  * now on. Its sessions stay. Returns how many there were. */
@@ -124,10 +125,10 @@ void fleet_tick(Fleet *fleet, int64_t now_ms);
 
 /* The next message to send: false when there is none. What it points to is valid until the next
  * call of any function here. */
-bool fleet_next_message(Fleet *fleet, int64_t now_ms, uint32_t *link, Message *message);
+bool fleet_next_message(Fleet *fleet, int64_t now_ms, Link *link, Message *message);
 
 /* A message to `link` could not be delivered: the peer is gone. */
-void fleet_link_gone(Fleet *fleet, uint32_t link);
+void fleet_link_gone(Fleet *fleet, Link link);
 
 /* Queues an evaluation of a policy (`params` are borrowed until the result came). It is sent to the
  * next free evaluator, and again if that one is lost. False when the queue is full. */

@@ -154,7 +154,7 @@ uint32_t fleet_revoke_key(Fleet *fleet, const char *key)
 /* --- Roles -------------------------------------------------------------------------------------
  */
 
-bool fleet_may_join(Fleet *fleet, uint32_t link, const PeerIdentity *identity, const Hello *hello)
+bool fleet_may_join(Fleet *fleet, Link link, const PeerIdentity *identity, const Hello *hello)
 {
     /* Who steers may look, too. */
     unsigned watches = identity->roles & 1U << ROLE_OPERATOR ? 1U << ROLE_OBSERVER : 0;
@@ -184,7 +184,7 @@ bool fleet_may_join(Fleet *fleet, uint32_t link, const PeerIdentity *identity, c
 /* --- Garbage -----------------------------------------------------------------------------------
  */
 
-static Stranger *find_stranger(const Fleet *fleet, uint32_t link)
+static Stranger *find_stranger(const Fleet *fleet, Link link)
 {
     Stranger *stranger = NULL;
     HASH_FIND(hh, fleet->strangers, &link, sizeof link, stranger);
@@ -199,7 +199,7 @@ static void forget_stranger(Fleet *fleet, Stranger *stranger)
 }
 
 /* Remembers the link; the oldest makes room. NULL when out of memory. */
-static Stranger *meet_stranger(Fleet *fleet, uint32_t link)
+static Stranger *meet_stranger(Fleet *fleet, Link link)
 {
     Stranger *stranger = find_stranger(fleet, link);
     if (stranger)
@@ -214,7 +214,7 @@ static Stranger *meet_stranger(Fleet *fleet, uint32_t link)
     return stranger;
 }
 
-bool fleet_is_barred(const Fleet *fleet, uint32_t link)
+bool fleet_is_barred(const Fleet *fleet, Link link)
 {
     const Stranger *stranger = find_stranger(fleet, link);
     return stranger && stranger->barred;
@@ -222,7 +222,7 @@ bool fleet_is_barred(const Fleet *fleet, uint32_t link)
 
 /* A link that said no Hello. What it sends may come from before a restart of the learner: then it
  * is no fault of the peer, which opens another one as soon as it hears of it. */
-static void receive_strange_garbage(Fleet *fleet, uint32_t link, int code, const char *why)
+static void receive_strange_garbage(Fleet *fleet, Link link, int code, const char *why)
 {
     Stranger *stranger = meet_stranger(fleet, link);
     if (!stranger || stranger->barred)
@@ -242,7 +242,7 @@ static void receive_strange_garbage(Fleet *fleet, uint32_t link, int code, const
                         why);
 }
 
-void fleet_receive_garbage(Fleet *fleet, uint32_t link, int code, const char *why)
+void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why)
 {
     Peer *peer = fleet_find_peer(fleet, link);
     fleet->counts.garbage_messages++;

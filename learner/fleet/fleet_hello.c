@@ -7,7 +7,7 @@
 #include "learner/fleet/fleet_internal.h"
 
 /* Whether there is room for another peer; otherwise it is refused. */
-static bool has_place(Fleet *fleet, uint32_t link, const char *key)
+static bool has_place(Fleet *fleet, Link link, const char *key)
 {
     if (HASH_COUNT(fleet->peers) >= fleet->config.peers_max)
         fleet_refuse(fleet, link, REJECT_FULL, "the learner has its %u peers (--peers-max)",
@@ -33,8 +33,7 @@ static void join_labels(const Hello *hello, char *labels, size_t bytes)
 }
 
 /* Makes the link a peer. */
-static Peer *add_peer(Fleet *fleet, uint32_t link, const char *key, const Hello *hello,
-                      int64_t now_ms)
+static Peer *add_peer(Fleet *fleet, Link link, const char *key, const Hello *hello, int64_t now_ms)
 {
     Peer *peer = calloc(1, sizeof *peer);
     if (!peer) {
@@ -57,7 +56,7 @@ static Peer *add_peer(Fleet *fleet, uint32_t link, const char *key, const Hello 
 
 /* Whether the peer's environment is the run's; otherwise it is refused. The first actor of a run
  * brings its environment along. */
-static bool spec_fits(Fleet *fleet, uint32_t link, const Hello *hello)
+static bool spec_fits(Fleet *fleet, Link link, const Hello *hello)
 {
     if (!hello->has_spec) {
         fleet_refuse(fleet, link, REJECT_SPEC, "a Hello of an actor names its environment");
@@ -126,7 +125,7 @@ static Gap gap_of(const ActorSession *session, const Hello *hello)
 }
 
 /* Whether the numbers can be; otherwise it is refused. */
-static bool gap_fits(Fleet *fleet, uint32_t link, const Gap *gap)
+static bool gap_fits(Fleet *fleet, Link link, const Gap *gap)
 {
     if (gap->steps / SEGMENT_STEPS_MAX <= gap->segments)
         return true;
@@ -152,7 +151,7 @@ static void leave_gap(Fleet *fleet, ActorSession *session, const Hello *hello, c
 }
 
 /* Whether the session may be taken by this key; otherwise it is refused. */
-static bool belongs_to(Fleet *fleet, uint32_t link, const ActorSession *session,
+static bool belongs_to(Fleet *fleet, Link link, const ActorSession *session,
                        const PeerIdentity *identity, const Hello *hello)
 {
     if (strcmp(session->key, identity->key) == 0)
@@ -167,7 +166,7 @@ static bool belongs_to(Fleet *fleet, uint32_t link, const ActorSession *session,
 /* A session that the learner knows: a reconnect. False when it is refused. The newest Hello of a
  * session takes it over, but nothing is taken from the connection that it has for a Hello that is
  * refused. */
-static bool rejoin(Fleet *fleet, uint32_t link, ActorSession *session, const PeerIdentity *identity,
+static bool rejoin(Fleet *fleet, Link link, ActorSession *session, const PeerIdentity *identity,
                    const Hello *hello)
 {
     if (!belongs_to(fleet, link, session, identity, hello))
@@ -195,7 +194,7 @@ static bool rejoin(Fleet *fleet, uint32_t link, ActorSession *session, const Pee
 
 /* The session of a Hello, with an index; NULL when it is refused. Nothing is kept of one that is
  * refused. */
-static ActorSession *join_session(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
+static ActorSession *join_session(Fleet *fleet, Link link, const PeerIdentity *identity,
                                   const Hello *hello, int64_t now_ms)
 {
     ActorSession *session = session_table_find(&fleet->sessions, &hello->session);
@@ -219,8 +218,8 @@ static ActorSession *join_session(Fleet *fleet, uint32_t link, const PeerIdentit
     return session;
 }
 
-static void welcome_actor(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
-                          const Hello *hello, int64_t now_ms)
+static void welcome_actor(Fleet *fleet, Link link, const PeerIdentity *identity, const Hello *hello,
+                          int64_t now_ms)
 {
     ActorSession *session = join_session(fleet, link, identity, hello, now_ms);
     if (!session)
@@ -245,8 +244,8 @@ static void welcome_actor(Fleet *fleet, uint32_t link, const PeerIdentity *ident
     fleet_credit(fleet);
 }
 
-static void welcome_other(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
-                          const Hello *hello, int64_t now_ms)
+static void welcome_other(Fleet *fleet, Link link, const PeerIdentity *identity, const Hello *hello,
+                          int64_t now_ms)
 {
     if (!has_place(fleet, link, identity->key))
         return;
@@ -262,7 +261,7 @@ static void welcome_other(Fleet *fleet, uint32_t link, const PeerIdentity *ident
 }
 
 /* Whether a peer that steps an environment may join now; otherwise it is told what else. */
-static bool may_play(Fleet *fleet, uint32_t link, const Hello *hello)
+static bool may_play(Fleet *fleet, Link link, const Hello *hello)
 {
     if (fleet->bye) {
         fleet_refuse_with_bye(fleet, link, fleet->bye);
@@ -279,8 +278,8 @@ static bool may_play(Fleet *fleet, uint32_t link, const Hello *hello)
     return spec_fits(fleet, link, hello);
 }
 
-void fleet_handle_hello(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
-                        const Hello *hello, int64_t now_ms)
+void fleet_handle_hello(Fleet *fleet, Link link, const PeerIdentity *identity, const Hello *hello,
+                        int64_t now_ms)
 {
     if (fleet_is_barred(fleet, link)) {
         fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this connection sent what cannot be read");

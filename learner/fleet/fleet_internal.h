@@ -25,7 +25,7 @@ enum {
 
 /* A peer: a link that said Hello and was welcomed. */
 typedef struct Peer {
-    uint32_t link;
+    Link link;
     Role role;
     char name[WIRE_NAME_MAX + 1];
     char key[IDENTITY_KEY_BYTES]; /* empty: none */
@@ -55,14 +55,14 @@ typedef struct Peer {
 
 /* A last word to a link that is no peer. */
 typedef struct Refusal {
-    uint32_t link;
+    Link link;
     ByeReason bye; /* or 0 */
     Reject reject;
 } Refusal;
 
 typedef struct PendingEvaluation {
     EvalRequest request;
-    uint32_t link; /* of the evaluator that works on it; 0: none yet */
+    Link link; /* of the evaluator that works on it; 0: none yet */
 } PendingEvaluation;
 
 /* An accepted segment that waits for the log. */
@@ -73,7 +73,7 @@ typedef struct Unlogged {
 
 /* A link that sent what cannot be read. */
 typedef struct Stranger {
-    uint32_t link;
+    Link link;
     uint32_t garbage;
     bool barred; /* what it sends is not looked at */
     UT_hash_handle hh;
@@ -149,7 +149,7 @@ struct Fleet {
 void fleet_note(const Fleet *fleet, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* NULL when the link is no peer. */
-Peer *fleet_find_peer(const Fleet *fleet, uint32_t link);
+Peer *fleet_find_peer(const Fleet *fleet, Link link);
 
 /* Forgets a peer: what its session did not use of its credit goes back, and what an evaluator was
  * working on goes to another. */
@@ -160,9 +160,9 @@ void fleet_queue(Fleet *fleet, Peer *peer);
 void fleet_forget_outgoing(Fleet *fleet, Peer *peer);
 
 /* A last word to a link: it is or will be no peer. */
-void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *format, ...)
+void fleet_refuse(Fleet *fleet, Link link, RejectReason reason, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void fleet_refuse_with_bye(Fleet *fleet, uint32_t link, ByeReason bye);
+void fleet_refuse_with_bye(Fleet *fleet, Link link, ByeReason bye);
 
 /* Lets the evaluators that are free know that there may be work. */
 void fleet_offer_evaluations(Fleet *fleet);
@@ -186,10 +186,10 @@ void fleet_note_stranger(Fleet *fleet, const char *format, ...)
 void fleet_guard_tick(Fleet *fleet);
 
 /* Whether this identity may take this role; otherwise it is refused. */
-bool fleet_may_join(Fleet *fleet, uint32_t link, const PeerIdentity *identity, const Hello *hello);
+bool fleet_may_join(Fleet *fleet, Link link, const PeerIdentity *identity, const Hello *hello);
 
 /* Whether what the link sends is not looked at any more. */
-bool fleet_is_barred(const Fleet *fleet, uint32_t link);
+bool fleet_is_barred(const Fleet *fleet, Link link);
 
 /* Counts a peer under its key. is_counted() makes a place to count it, and is false when there is
  * no memory for it: then nobody may come. has_room() says whether another one may, and join()
@@ -203,8 +203,8 @@ void fleet_guard_destroy(Fleet *fleet);
 /* --- fleet_hello.c -----------------------------------------------------------------------------
  */
 
-void fleet_handle_hello(Fleet *fleet, uint32_t link, const PeerIdentity *identity,
-                        const Hello *hello, int64_t now_ms);
+void fleet_handle_hello(Fleet *fleet, Link link, const PeerIdentity *identity, const Hello *hello,
+                        int64_t now_ms);
 
 /* --- fleet_accept.c ----------------------------------------------------------------------------
  */

@@ -21,7 +21,7 @@ void fleet_note(const Fleet *fleet, const char *format, ...)
     fleet->sink.note(fleet->sink.context, line);
 }
 
-Peer *fleet_find_peer(const Fleet *fleet, uint32_t link)
+Peer *fleet_find_peer(const Fleet *fleet, Link link)
 {
     Peer *peer = NULL;
     HASH_FIND(hh, fleet->peers, &link, sizeof link, peer);
@@ -44,7 +44,7 @@ void fleet_forget_outgoing(Fleet *fleet, Peer *peer)
     peer->queued = false;
 }
 
-static Refusal *add_refusal(Fleet *fleet, uint32_t link)
+static Refusal *add_refusal(Fleet *fleet, Link link)
 {
     /* A flood of strangers is answered only so far: they ask again. */
     if (fleet->num_refusals == REFUSALS_MAX)
@@ -54,7 +54,7 @@ static Refusal *add_refusal(Fleet *fleet, uint32_t link)
     return refusal;
 }
 
-void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *format, ...)
+void fleet_refuse(Fleet *fleet, Link link, RejectReason reason, const char *format, ...)
 {
     fleet->counts.refused_peers +=
         reason == REJECT_NOT_ALLOWED || reason == REJECT_VERSION || reason == REJECT_SPEC;
@@ -68,7 +68,7 @@ void fleet_refuse(Fleet *fleet, uint32_t link, RejectReason reason, const char *
     va_end(args);
 }
 
-void fleet_refuse_with_bye(Fleet *fleet, uint32_t link, ByeReason bye)
+void fleet_refuse_with_bye(Fleet *fleet, Link link, ByeReason bye)
 {
     Refusal *refusal = add_refusal(fleet, link);
     if (refusal)

@@ -129,7 +129,7 @@ static void next_refusal(Fleet *fleet, Message *message)
             fleet->num_refusals * sizeof fleet->refusals[0]);
 }
 
-bool fleet_next_message(Fleet *fleet, int64_t now_ms, uint32_t *link, Message *message)
+bool fleet_next_message(Fleet *fleet, int64_t now_ms, Link *link, Message *message)
 {
     fleet->now_ms = now_ms;
     if (fleet->num_refusals > 0) {

@@ -11,12 +11,13 @@
 
 #include "common/env_fault.h"
 #include "net/identity.h"
+#include "net/link.h"
 #include "proto/wire.h"
 
 /* One actor's session. `link` is 0 while it is not connected; then it holds no grant. */
 typedef struct ActorSession {
     Session id;
-    uint32_t link;
+    Link link;
     uint32_t actor_index;
     uint32_t incarnation;
     uint32_t num_envs;

@@ -30,7 +30,7 @@ typedef struct World {
 
     int hellos; /* that arrived, and who sent the last one */
     PeerIdentity identity;
-    uint32_t link;
+    Link link;
     char revoked[128];
     uint32_t peers_of_key; /* what count() says */
 } World;
@@ -114,7 +114,7 @@ static inline void world_turn(void)
     static Message message;
     static const WireLimits no_segments = {0};
     Err err;
-    uint32_t link = 0;
+    Link link = 0;
     if (!world.deaf)
         trust_tick(world.trust, world_now_ms());
     publisher_tick(world.publisher, world_now_ms());

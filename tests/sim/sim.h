@@ -52,8 +52,8 @@ enum {
 /* A message on its way, with the numbers of a segment. */
 typedef struct Packet {
     int64_t due_ms;
-    uint32_t link; /* on which it arrives at the learner */
-    int session;   /* of the sender: an index, known to the simulator alone */
+    Link link;   /* on which it arrives at the learner */
+    int session; /* of the sender: an index, known to the simulator alone */
     Message message;
     float floats[SIM_SEGMENT_FLOATS];
     struct Packet *next;
@@ -68,9 +68,9 @@ typedef struct Pipe {
 
 typedef struct Connection {
     bool used;
-    bool closed;   /* by the actor; what is on its way may still arrive */
-    int actor;     /* its place in Sim.actors */
-    uint32_t link; /* changes when the connection breaks and is dialled again underneath */
+    bool closed; /* by the actor; what is on its way may still arrive */
+    int actor;   /* its place in Sim.actors */
+    Link link;   /* changes when the connection breaks and is dialled again underneath */
     Pipe up;
     Pipe down;
 } Connection;
@@ -335,7 +335,7 @@ typedef struct Sim {
     uint64_t num_places;
     SimPlace places[SIM_PLACES_MAX + 1]; /* [position] */
 
-    uint32_t num_links;
+    Link num_links;
     int64_t link_gone_ms[SIM_LINKS_MAX]; /* when the learner finds out; INT64_MAX: it is there */
     int link_session[SIM_LINKS_MAX];     /* of the newest Hello that came, + 1; -1: a thief */
     Connection connections[SIM_CONNECTIONS_MAX];
@@ -365,12 +365,12 @@ void sim_strike(Sim *sim);
 const char *sim_fault_name(SimFault fault);
 
 /* sim_net.c */
-uint32_t sim_new_link(Sim *sim);
+Link sim_new_link(Sim *sim);
 Connection *sim_connect(Sim *sim, int actor);
 void sim_close(Sim *sim, Connection *connection);
 void sim_send_up(Sim *sim, Connection *connection, const Message *message, int session);
 /* False when the learner is told that the peer is gone. */
-bool sim_send_down(Sim *sim, uint32_t link, const Message *message);
+bool sim_send_down(Sim *sim, Link link, const Message *message);
 Packet *sim_take(Pipe *pipe, int64_t now_ms);
 void sim_free_if_done(Connection *connection);
 /* The connection is lost and dialled again underneath, as libzmq does by itself. */
@@ -390,7 +390,7 @@ void truth_ingested(Sim *sim, uint64_t position, const Segment *segment);
 void truth_session_restored(Sim *sim, const SessionRecord *record);
 /* The learner begins again behind `position`: what came later never was. */
 void truth_go_back(Sim *sim, uint64_t position);
-void truth_acknowledged(Sim *sim, uint32_t link, uint64_t acked, const Ack *ack);
+void truth_acknowledged(Sim *sim, Link link, uint64_t acked, const Ack *ack);
 void truth_at_end(Sim *sim);
 void truth_end(Sim *sim);
 

@@ -107,8 +107,8 @@ static void mend_disk(Sim *sim)
  */
 
 /* Sends the fleet a message on a link of its own, which is then gone. */
-static uint32_t say_hello(Sim *sim, Role role, const PeerIdentity *identity, int session,
-                          uint64_t oldest_unacked, bool thief)
+static Link say_hello(Sim *sim, Role role, const PeerIdentity *identity, int session,
+                      uint64_t oldest_unacked, bool thief)
 {
     static Message message;
     memset(&message, 0, sizeof message);
@@ -123,7 +123,7 @@ static uint32_t say_hello(Sim *sim, Role role, const PeerIdentity *identity, int
         message.hello.spec = sim->spec;
     }
     snprintf(message.hello.name, sizeof message.hello.name, "%s", thief ? "thief" : "operator");
-    uint32_t link = sim_new_link(sim);
+    Link link = sim_new_link(sim);
     sim->link_session[link] = thief ? -2 : 0;
     fleet_receive(sim->learner.fleet, link, identity, &message, sim->now_ms);
     return link;
@@ -146,7 +146,7 @@ static void send_thief(Sim *sim)
     memset(before, 0, sizeof before);
     memset(after, 0, sizeof after);
     uint32_t num_before = fleet_actor_status(fleet, before, SIM_ACTORS_MAX * 2, sim->now_ms);
-    uint32_t link = say_hello(sim, ROLE_ACTOR, &identity, session, sequence + 2, true);
+    Link link = say_hello(sim, ROLE_ACTOR, &identity, session, sequence + 2, true);
     float floats[SIM_SEGMENT_FLOATS] = {0};
     Message message = {.kind = MESSAGE_SEGMENT};
     segment_bind(&message.segment, floats, 1, 1, SIM_STEPS_MAX);
@@ -179,7 +179,7 @@ static void drain(Sim *sim, int i)
     static Message message;
     if (!sim->actors[i].alive || !sim->learner.alive)
         return;
-    uint32_t link = say_hello(sim, ROLE_OPERATOR, &identity, 0, 1, false);
+    Link link = say_hello(sim, ROLE_OPERATOR, &identity, 0, 1, false);
     memset(&message, 0, sizeof message);
     message.kind = MESSAGE_DRAIN;
     snprintf(message.drain.name, sizeof message.drain.name, "life%d", sim->actors[i].life);

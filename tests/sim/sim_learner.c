@@ -292,7 +292,7 @@ static void open_run(Sim *sim)
 }
 
 /* Once nothing fails any more, nobody is turned away but for want of room. */
-static void check_reject(Sim *sim, uint32_t link, const Reject *reject)
+static void check_reject(Sim *sim, Link link, const Reject *reject)
 {
     bool good = sim->now_ms > sim->faults_until_ms + SIM_SETTLE_MS;
     int session = sim->link_session[link] - 1;
@@ -310,7 +310,7 @@ static void check_reject(Sim *sim, uint32_t link, const Reject *reject)
     }
 }
 
-static void check_sent(Sim *sim, uint32_t link, const Message *message)
+static void check_sent(Sim *sim, Link link, const Message *message)
 {
     bool thief = sim->link_session[link] < 0;
     sim_check(sim, !thief || message->kind == MESSAGE_REJECT || message->kind == MESSAGE_BYE,
@@ -333,7 +333,7 @@ static void check_sent(Sim *sim, uint32_t link, const Message *message)
 static void send_messages(Sim *sim)
 {
     SimLearner *learner = &sim->learner;
-    uint32_t link = 0;
+    Link link = 0;
     static Message message;
     while (fleet_next_message(learner->fleet, sim->now_ms, &link, &message)) {
         check_sent(sim, link, &message);

@@ -62,16 +62,17 @@ Packet *sim_take(Pipe *pipe, int64_t now_ms)
     return pipe->head && pipe->head->due_ms <= now_ms ? pipe_remove(pipe) : NULL;
 }
 
-uint32_t sim_new_link(Sim *sim)
+Link sim_new_link(Sim *sim)
 {
-    sim_check(sim, sim->num_links + 1 < SIM_LINKS_MAX, "too many connections: %u", sim->num_links);
-    uint32_t link = ++sim->num_links;
+    sim_check(sim, sim->num_links + 1 < SIM_LINKS_MAX, "too many connections: %llu",
+              (unsigned long long)sim->num_links);
+    Link link = ++sim->num_links;
     sim->link_gone_ms[link] = INT64_MAX;
     return link;
 }
 
 /* The learner finds out at once, or later, or only by silence. */
-static void link_ends(Sim *sim, uint32_t link)
+static void link_ends(Sim *sim, Link link)
 {
     sim->link_gone_ms[link] =
         sim->now_ms + (sim_chance(&sim->rng, 0.5) ? sim_range(&sim->rng, 0, 500)
@@ -133,7 +134,7 @@ void sim_send_up(Sim *sim, Connection *connection, const Message *message, int s
     }
 }
 
-bool sim_send_down(Sim *sim, uint32_t link, const Message *message)
+bool sim_send_down(Sim *sim, Link link, const Message *message)
 {
     if (link == 0 || link > sim->num_links || sim->now_ms >= sim->link_gone_ms[link])
         return false;

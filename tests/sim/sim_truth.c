@@ -266,7 +266,7 @@ static bool any_skipped(const Sim *sim, const SimSession *truth, uint64_t first,
 }
 
 /* A Welcome (`ack` is NULL) or an Ack goes out. */
-void truth_acknowledged(Sim *sim, uint32_t link, uint64_t acked, const Ack *ack)
+void truth_acknowledged(Sim *sim, Link link, uint64_t acked, const Ack *ack)
 {
     int session = sim->link_session[link] - 1;
     if (session < 0)

@@ -27,7 +27,7 @@ static int unmake(void **state)
     return 0;
 }
 
-static const Ack *next_ack(World *world, uint32_t link)
+static const Ack *next_ack(World *world, Link link)
 {
     const Message *message = world_flush(world, link, MESSAGE_ACK);
     return message ? &message->ack : NULL;

@@ -36,14 +36,14 @@ static Heartbeat beat_of(uint64_t diverged, uint64_t died, const char *last)
     return heartbeat;
 }
 
-static void beat(World *world, uint32_t link, const Heartbeat *heartbeat)
+static void beat(World *world, Link link, const Heartbeat *heartbeat)
 {
     static Message message;
     message = (Message){.kind = MESSAGE_HEARTBEAT, .heartbeat = *heartbeat};
     world_say(world, link, &message);
 }
 
-static void beat_faults(World *world, uint32_t link, uint64_t diverged, uint64_t died)
+static void beat_faults(World *world, Link link, uint64_t diverged, uint64_t died)
 {
     Heartbeat heartbeat = beat_of(diverged, died, "environment 0: the point left the line");
     beat(world, link, &heartbeat);
@@ -147,7 +147,7 @@ static void test_no_count_makes_a_sum_overflow(void **state)
 {
     World *world = *state;
     world_start(world);
-    for (uint32_t link = 1; link <= 4; link++) {
+    for (Link link = 1; link <= 4; link++) {
         world_join(world, link, ROLE_ACTOR, (int)link);
         beat_faults(world, link, UINT64_MAX, link);
         assert_true(sum_of(world, ENV_FAULT_DIVERGED) == WIRE_COUNT_MAX);
@@ -271,16 +271,16 @@ static void test_a_flood_of_faults_is_few_lines(void **state)
     enum { ACTORS = 100 };
     world->config.peers_max = ACTORS;
     world_start(world);
-    for (uint32_t link = 1; link <= ACTORS; link++)
+    for (Link link = 1; link <= ACTORS; link++)
         world_join(world, link, ROLE_ACTOR, (int)link);
     world->num_notes = 0;
     for (uint64_t count = 1; count < 10; count++) {
-        for (uint32_t link = 1; link <= ACTORS; link++)
+        for (Link link = 1; link <= ACTORS; link++)
             beat_faults(world, link, count, count);
     }
     assert_in_range(world->num_notes, 1, 5);
     for (int i = 0; i < 11; i++) { /* and then how many there were */
-        for (uint32_t link = 1; link <= ACTORS; link++)
+        for (Link link = 1; link <= ACTORS; link++)
             world_beat(world, link);
         world_pass(world, WORLD_HEARTBEAT_MS);
     }

@@ -38,7 +38,7 @@ static void test_a_key_joins_in_its_roles_alone(void **state)
     World *world = *state;
     world_start(world);
     static const Role roles[] = {ROLE_ACTOR, ROLE_EVALUATOR, ROLE_OBSERVER, ROLE_OPERATOR};
-    uint32_t link = 0;
+    Link link = 0;
     for (int granted = 0; granted < 4; granted++) {
         for (int asked = 0; asked < 4; asked++) {
             come_as(world, "k", 1U << roles[granted]);
@@ -121,7 +121,7 @@ static void test_a_key_has_so_many_peers_and_no_more(void **state)
     World *world = *state;
     world->config.peers_per_key_max = 2;
     world_start(world);
-    for (uint32_t link = 1; link <= 3; link++) {
+    for (Link link = 1; link <= 3; link++) {
         come_as(world, "a", ~0U);
         world_join(world, link, ROLE_OBSERVER, (int)link);
     }
@@ -135,7 +135,7 @@ static void test_a_key_has_so_many_peers_and_no_more(void **state)
     world_join(world, 5, ROLE_OBSERVER, 5);
     assert_int_equal(fleet_num_peers_of_key(world->fleet, "a"), 2);
     world->identity = identity_without_key(false);
-    for (uint32_t link = 6; link <= 9; link++)
+    for (Link link = 6; link <= 9; link++)
         world_join(world, link, ROLE_OBSERVER, (int)link);
     assert_int_equal(fleet_num_peers(world->fleet), 7); /* those without a key are not counted */
 }
@@ -148,8 +148,8 @@ static void test_however_many_keys_come_each_is_counted(void **state)
     world->config.peers_per_key_max = 1;
     world_start(world);
     char key[IDENTITY_KEY_BYTES];
-    for (uint32_t link = 1; link <= KEYS; link++) {
-        snprintf(key, sizeof key, "key-%u", link);
+    for (Link link = 1; link <= KEYS; link++) {
+        snprintf(key, sizeof key, "key-%u", link_connection(link));
         come_as(world, key, ~0U);
         world_join(world, link, ROLE_OBSERVER, (int)link);
         assert_int_equal(fleet_num_peers_of_key(world->fleet, key), 1);
@@ -227,7 +227,7 @@ static void test_a_flood_of_strangers_fills_neither_log_nor_memory(void **state)
     World *world = *state;
     world_start(world);
     come_as(world, "k", 0);
-    for (uint32_t link = 1; link <= 5000; link++)
+    for (Link link = 1; link <= 5000; link++)
         world_join(world, link, ROLE_ACTOR, (int)link);
     assert_in_range(world->num_notes, 1, 10);
     world_pass(world, 10100);

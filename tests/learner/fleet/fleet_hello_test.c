@@ -144,7 +144,7 @@ static void test_no_two_sessions_get_the_same_index_and_incarnation(void **state
     world_join(world, 2, ROLE_ACTOR, 2);
     world_join(world, 3, ROLE_ACTOR, 3);
     for (int i = 1; i < 3; i++) {
-        fleet_link_gone(world->fleet, (uint32_t)i);
+        fleet_link_gone(world->fleet, (Link)i);
         world_join(world, (uint32_t)i + 1, ROLE_ACTOR, i + 1);
         Welcome welcome = world_welcome(world, (uint32_t)i + 1);
         assert_int_equal(welcome.actor_index, 0);
@@ -318,9 +318,9 @@ static void test_a_flood_of_strangers_is_answered_only_so_far(void **state)
 {
     World *world = *state;
     world_start(world);
-    for (uint32_t link = 1; link <= 10000; link++)
+    for (Link link = 1; link <= 10000; link++)
         world_beat(world, link);
-    uint32_t link = 0;
+    Link link = 0;
     int answers = 0;
     static Message message;
     while (fleet_next_message(world->fleet, world->now_ms, &link, &message))

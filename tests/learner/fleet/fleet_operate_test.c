@@ -44,14 +44,14 @@ static const Outcome *drain(World *world, const char *name)
     return outcome_of(world, &order);
 }
 
-static void beat_with(World *world, uint32_t link, const Heartbeat *heartbeat)
+static void beat_with(World *world, Link link, const Heartbeat *heartbeat)
 {
     Message message = {.kind = MESSAGE_HEARTBEAT, .heartbeat = *heartbeat};
     world_say(world, link, &message);
 }
 
 /* Whether the peer is told to leave for good within a tick. */
-static bool is_sent_away(World *world, uint32_t link)
+static bool is_sent_away(World *world, Link link)
 {
     world_pass(world, 100);
     const Message *message = world_flush(world, link, MESSAGE_BYE);
@@ -83,7 +83,7 @@ static void test_nobody_else_gives_orders(void **state)
     world_start(world);
     static const Role roles[] = {ROLE_ACTOR, ROLE_EVALUATOR, ROLE_OBSERVER};
     static const MessageKind orders[] = {MESSAGE_SET, MESSAGE_DRAIN};
-    uint32_t link = 0;
+    Link link = 0;
     for (int i = 0; i < 3; i++) {
         for (int k = 0; k < 2; k++) {
             link++;

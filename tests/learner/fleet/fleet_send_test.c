@@ -33,13 +33,13 @@ static void ask(World *world, uint64_t eval_id)
 }
 
 /* The evaluation that a link is given now; 0 for none. */
-static uint64_t given(World *world, uint32_t link)
+static uint64_t given(World *world, Link link)
 {
     const Message *message = world_flush(world, link, MESSAGE_EVAL_REQUEST);
     return message ? message->eval_request.eval_id : 0;
 }
 
-static void answer(World *world, uint32_t link, uint64_t eval_id, double return_mean)
+static void answer(World *world, Link link, uint64_t eval_id, double return_mean)
 {
     Message message = {
         .kind = MESSAGE_EVAL_RESULT,
@@ -75,8 +75,8 @@ static void test_two_evaluators_share_the_work(void **state)
     ask(world, 11);
     ask(world, 12);
     uint64_t sum = 0;
-    uint32_t link = 0;
-    uint32_t links = 0;
+    Link link = 0;
+    Link links = 0;
     static Message message;
     while (fleet_next_message(world->fleet, world->now_ms, &link, &message)) {
         if (message.kind != MESSAGE_EVAL_REQUEST)
@@ -194,7 +194,7 @@ static void test_a_status_of_a_huge_fleet_fits_a_frame(void **state)
     Hello hello = world_hello(ROLE_ACTOR, 0, 1);
     memset(hello.name, 'n', WIRE_NAME_MAX);
     static Message message;
-    for (uint32_t link = 1; link <= ACTORS; link++) {
+    for (Link link = 1; link <= ACTORS; link++) {
         hello.session = world_session((int)link);
         world_say_hello(world, link, &hello);
         world_say(world, link, &heartbeat);

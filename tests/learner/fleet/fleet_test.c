@@ -26,7 +26,7 @@ static int unmake(void **state)
     return 0;
 }
 
-static const Ack *next_ack(World *world, uint32_t link)
+static const Ack *next_ack(World *world, Link link)
 {
     const Message *message = world_flush(world, link, MESSAGE_ACK);
     return message ? &message->ack : NULL;
@@ -195,7 +195,7 @@ static void test_every_peer_hears_an_ack_in_each_interval(void **state)
     world_flush(world, 1, MESSAGE_WELCOME);
     for (int beat = 0; beat < 5; beat++) {
         int acks = 0;
-        uint32_t link = 0;
+        Link link = 0;
         static Message message;
         world_pass(world, WORLD_HEARTBEAT_MS);
         while (fleet_next_message(world->fleet, world->now_ms, &link, &message))
@@ -314,7 +314,7 @@ static void test_lockstep_gives_credit_to_one_after_the_other(void **state)
     assert_int_equal(world_welcome(world, 2).step_limit, 0);
     uint64_t sequence[2] = {1, 1};
     for (int turn = 0; turn < 6; turn++) {
-        uint32_t link = (uint32_t)(turn % 2) + 1;
+        Link link = (uint32_t)(turn % 2) + 1;
         ActorStatus actors[2];
         world_train(world);
         assert_int_equal(fleet_actor_status(world->fleet, actors, 2, world->now_ms), 2);

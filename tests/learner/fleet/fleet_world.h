@@ -159,31 +159,31 @@ static inline Hello world_hello(Role role, int session, uint64_t oldest_unacked)
     return hello;
 }
 
-static inline void world_say_hello(World *world, uint32_t link, const Hello *hello)
+static inline void world_say_hello(World *world, Link link, const Hello *hello)
 {
     static Message message;
     message = (Message){.kind = MESSAGE_HELLO, .hello = *hello};
     fleet_receive(world->fleet, link, &world->identity, &message, world->now_ms);
 }
 
-static inline void world_join(World *world, uint32_t link, Role role, int session)
+static inline void world_join(World *world, Link link, Role role, int session)
 {
     Hello hello = world_hello(role, session, 1);
     world_say_hello(world, link, &hello);
 }
 
-static inline void world_say(World *world, uint32_t link, const Message *message)
+static inline void world_say(World *world, Link link, const Message *message)
 {
     fleet_receive(world->fleet, link, NULL, message, world->now_ms);
 }
 
-static inline void world_beat(World *world, uint32_t link)
+static inline void world_beat(World *world, Link link)
 {
     static const Message heartbeat = {.kind = MESSAGE_HEARTBEAT};
     fleet_receive(world->fleet, link, NULL, &heartbeat, world->now_ms);
 }
 
-static inline void world_send_segment(World *world, uint32_t link, uint64_t sequence, int num_steps,
+static inline void world_send_segment(World *world, Link link, uint64_t sequence, int num_steps,
                                       SegmentEnd end)
 {
     static float block[3 * WORLD_STEPS_MAX + 1];
@@ -216,12 +216,12 @@ static inline void world_pass(World *world, int64_t ms)
 }
 
 /* The newest message of a kind for a link, of all that goes out now; NULL when there is none. */
-static inline const Message *world_flush(World *world, uint32_t link, MessageKind kind)
+static inline const Message *world_flush(World *world, Link link, MessageKind kind)
 {
     static Message found;
     static Message message;
     bool any = false;
-    uint32_t to = 0;
+    Link to = 0;
     while (fleet_next_message(world->fleet, world->now_ms, &to, &message)) {
         if (to != link || message.kind != kind)
             continue;
@@ -232,13 +232,13 @@ static inline const Message *world_flush(World *world, uint32_t link, MessageKin
 }
 
 /* The reason for which a link is refused now; 0 when it is not. */
-static inline RejectReason world_refusal(World *world, uint32_t link)
+static inline RejectReason world_refusal(World *world, Link link)
 {
     const Message *message = world_flush(world, link, MESSAGE_REJECT);
     return message ? message->reject.reason : 0;
 }
 
-static inline Welcome world_welcome(World *world, uint32_t link)
+static inline Welcome world_welcome(World *world, Link link)
 {
     const Message *message = world_flush(world, link, MESSAGE_WELCOME);
     CHECK(message);

@@ -30,7 +30,7 @@ static ActorSession *find(SessionTable *table, int number)
     return session_table_find(table, &id);
 }
 
-static void set_link(SessionTable *table, int number, uint32_t link)
+static void set_link(SessionTable *table, int number, Link link)
 {
     ActorSession *session = find(table, number);
     session->link = link;
