@@ -6,6 +6,7 @@
 
 #include "actor/actor.h"
 #include "common/config/config.h"
+#include "common/cpu.h"
 #include "common/fpu.h"
 #include "common/kernels.h"
 #include "common/log.h"
@@ -41,6 +42,8 @@ int main(int argc, char **argv)
         code = err_set(&err, ERR_USAGE, "--env is missing: name an environment or a plugin");
     if (code == 0 && config.name[0] != '\0')
         log_set_name(config.name);
+    if (code == 0)
+        code = cpu_pin(config.cpus, &err);
     if (code == 0)
         code = kernels_init(&err);
     fpu_flush_denormals();

@@ -1,5 +1,7 @@
 #include "common/cpu.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <sched.h>
@@ -224,6 +226,91 @@ static int affinity_count(void)
             return count;
     }
     return 1;
+}
+
+/* Reads "4" or "4-7" and moves *at behind it. */
+static bool parse_range(const char **at, long *first, long *last)
+{
+    char *end = NULL;
+    if (!isdigit((unsigned char)**at))
+        return false;
+    *first = *last = strtol(*at, &end, 10);
+    if (*end == '-') {
+        *at = end + 1;
+        if (!isdigit((unsigned char)**at))
+            return false;
+        *last = strtol(*at, &end, 10);
+    }
+    *at = end;
+    return *first <= *last && *last < CPUS_MAX;
+}
+
+/* Writes the processors of a set as a list, cut where it does not fit. */
+static void print_set(const cpu_set_t *set, size_t bytes, char *text, size_t text_bytes)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < CPUS_MAX && used < text_bytes; i++) {
+        size_t last = i;
+        if (!CPU_ISSET_S(i, bytes, set))
+            continue;
+        while (last + 1 < CPUS_MAX && CPU_ISSET_S(last + 1, bytes, set))
+            last++;
+        used += (size_t)snprintf(text + used, text_bytes - used, last > i ? "%s%zu-%zu" : "%s%zu",
+                                 used > 0 ? "," : "", i, last);
+        i = last;
+    }
+}
+
+static int parse_list(const char *list, cpu_set_t *set, size_t bytes, Err *err)
+{
+    for (const char *at = list;; at++) {
+        long first = 0;
+        long last = 0;
+        if (!parse_range(&at, &first, &last) || (*at != ',' && *at != '\0'))
+            return err_set(err, ERR_USAGE,
+                           "--cpus %.100s: write processors and ranges of them, as in 0,4-7", list);
+        for (long i = first; i <= last; i++)
+            CPU_SET_S((size_t)i, bytes, set);
+        if (*at == '\0')
+            return ERR_OK;
+    }
+}
+
+/* Takes the processors of the list; `usable` is what the process has. */
+static int pin(const char *list, const cpu_set_t *usable, cpu_set_t *wanted, size_t bytes, Err *err)
+{
+    char text[128];
+    int code = parse_list(list, wanted, bytes, err);
+    if (code != ERR_OK)
+        return code;
+    for (size_t i = 0; i < CPUS_MAX; i++) {
+        if (!CPU_ISSET_S(i, bytes, wanted) || CPU_ISSET_S(i, bytes, usable))
+            continue;
+        print_set(usable, bytes, text, sizeof text);
+        return err_set(err, ERR_USAGE, "--cpus %.100s: this process may not use %zu, but only %s",
+                       list, i, text);
+    }
+    if (sched_setaffinity(0, bytes, wanted) != 0)
+        return err_set(err, ERR_USAGE, "--cpus %.100s: %s", list, strerror(errno));
+    return ERR_OK;
+}
+
+int cpu_pin(const char *list, Err *err)
+{
+    if (list[0] == '\0')
+        return ERR_OK;
+    size_t bytes = CPU_ALLOC_SIZE(CPUS_MAX);
+    cpu_set_t *usable = calloc(2, bytes);
+    if (!usable)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    cpu_set_t *wanted = (cpu_set_t *)((char *)usable + bytes);
+    int code = sched_getaffinity(0, bytes, usable) == 0
+                   ? pin(list, usable, wanted, bytes, err)
+                   : err_set(err, ERR_USAGE, "--cpus: the kernel does not say which there are: %s",
+                             strerror(errno));
+    free(usable);
+    return code;
 }
 
 int cpu_usable_count(void)

@@ -7,6 +7,13 @@
 
 #include <stdint.h>
 
+#include "common/err.h"
+
+/* Keeps the process on these processors: "0,4-7"; empty: nothing is changed. To be called before
+ * there are other threads; they and child processes inherit it, and cpu_usable_count() follows it.
+ * ERR_USAGE for what is no such list, and for processors that the process may not use. */
+int cpu_pin(const char *list, Err *err);
+
 /* Processors that the process may use: the affinity mask, and the CPU quota of its cgroups (version
  * 1 and 2) rounded up. At least 1. */
 int cpu_usable_count(void);

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "common/config/config.h"
+#include "common/cpu.h"
 #include "common/log.h"
 #include "common/program.h"
 #include "learner/agent/libraries.h"
@@ -22,6 +23,8 @@ int main(int argc, char **argv)
         return 0;
     LearnerEnd end = LEARNER_FINISHED;
     int signal_number = 0;
+    if (code == 0)
+        code = cpu_pin(config.cpus, &err);
     if (code == 0)
         code = libraries_install(&err);
     if (code == 0)

@@ -140,6 +140,76 @@ static void test_the_affinity_mask_counts(void **state)
     assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
 }
 
+static void refused(const char *list, const char *words)
+{
+    Err err = {""};
+    int before = cpu_usable_count();
+    assert_int_equal(cpu_pin(list, &err), ERR_USAGE);
+    if (!strstr(err.text, words) || !strstr(err.text, list) || strchr(err.text, '\n'))
+        fail_msg("%s: %s", list, err.text);
+    assert_int_equal(cpu_usable_count(), before);
+}
+
+static void test_what_is_no_list_of_processors_is_refused(void **state)
+{
+    (void)state;
+    const char *const lists[] = {",",
+                                 "0,",
+                                 ",0",
+                                 "0,,0",
+                                 "a",
+                                 "0 ",
+                                 "-1",
+                                 "0-",
+                                 "1-0",
+                                 "0x0",
+                                 "0;",
+                                 " 0",
+                                 "0-0-",
+                                 "+0",
+                                 "70000",
+                                 "0-99999999",
+                                 "0,99999999999999999999"};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        refused(lists[i], "as in 0,4-7");
+}
+
+static void test_a_process_is_kept_on_the_processors_named(void **state)
+{
+    (void)state;
+    cpu_set_t all;
+    cpu_set_t now;
+    Err err = {""};
+    char list[64];
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    size_t first = 0;
+    size_t missing = 0;
+    size_t last = 0;
+    for (size_t i = CPU_SETSIZE; i-- > 0;) {
+        if (CPU_ISSET(i, &all)) {
+            first = i;
+            last = i > last ? i : last;
+        } else {
+            missing = i;
+        }
+    }
+    assert_int_equal(cpu_pin("", &err), 0);
+    assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+    assert_true(CPU_EQUAL(&now, &all));
+    snprintf(list, sizeof list, "%zu", missing);
+    refused(list, "this process may not use");
+    snprintf(list, sizeof list, "%zu,%zu", first, missing);
+    refused(list, "but only ");
+
+    snprintf(list, sizeof list, "%zu,%zu-%zu", first, last, last);
+    assert_int_equal(cpu_pin(list, &err), 0);
+    assert_int_equal(sched_getaffinity(0, sizeof now, &now), 0);
+    assert_true(CPU_ISSET(first, &now) && CPU_ISSET(last, &now));
+    assert_int_equal(CPU_COUNT(&now), first == last ? 1 : 2);
+    assert_int_equal(cpu_usable_count(), first == last ? 1 : 2);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
 static void test_this_machine_has_some_memory(void **state)
 {
     (void)state;
@@ -177,6 +247,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_memory_limit_of_version_1_counts, make_root,
                                         remove_root),
         cmocka_unit_test(test_the_affinity_mask_counts),
+        cmocka_unit_test(test_what_is_no_list_of_processors_is_refused),
+        cmocka_unit_test(test_a_process_is_kept_on_the_processors_named),
         cmocka_unit_test(test_this_machine_has_some_memory),
         cmocka_unit_test(test_denormals_are_flushed),
     };
