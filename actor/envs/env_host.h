@@ -113,6 +113,9 @@ double env_step_seconds(const Env *env);
 /* Names of the built-in environments, NULL-terminated. */
 const char *const *env_builtin_names(void);
 
+/* The options of a built-in environment, in a line for a person; NULL: it is none. */
+const char *env_builtin_options(const char *name);
+
 /* What `mujoco:` offers here: the names of tasks, NULL-terminated, and one line on the library and
  * its models. They live as long as the program. ERR_MISSING and others of env_kind_open say why
  * not. */

@@ -27,6 +27,15 @@ const char *const *env_builtin_names(void)
     return builtin_names;
 }
 
+const char *env_builtin_options(const char *name)
+{
+    for (int i = 0; i < NUM_BUILTINS; i++) {
+        if (strcmp(name, builtin_names[i]) == 0)
+            return "step_ms=N: a step takes N ms at least, as that of a slow simulator";
+    }
+    return NULL;
+}
+
 EnvSetup env_setup(const Config *config, int num_envs)
 {
     return (EnvSetup){

@@ -213,6 +213,9 @@ static void print_facts(const char *name, const Config *config, const Facts *fac
     printf("  %-14s %s%s\n", "picture",
            facts->has_picture ? "yes" : "no: ", facts->has_picture ? "" : facts->no_picture.text);
     printf("  %-14s %s\n", "saves states", facts->saves_state ? "yes" : "no");
+    const char *options = env_builtin_options(name);
+    if (options)
+        printf("  %-14s %s\n", "options", options);
     printf("  %-14s polyak train --env %s", "train it", name);
     if (config->env_options[0] != '\0')
         printf(" --env-options %s", config->env_options);

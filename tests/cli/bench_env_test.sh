@@ -39,7 +39,7 @@ measure() {
 refused '--env is missing'
 refused "did you mean 'pendulum'?" --env pendulun
 refused '--mode belongs to' --env pendulum --mode log
-refused 'it takes no options' --env pendulum --env-options a=b
+refused 'its only option is step_ms=N' --env pendulum --env-options a=b
 refused 'is a flag of' --env pendulum --actors 2
 
 measure --env pendulum

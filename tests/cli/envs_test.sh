@@ -106,6 +106,7 @@ shows 'a step lasts   0.05 s'
 shows 'total_env_steps=10000'
 shows 'picture        yes'
 shows 'saves states   yes'
+shows 'options        step_ms=N'
 ask pendulum --json
 shows '"env":"pendulum","name":"pendulum","obs_dim":3,"act_dim":1,"action_low":[-2.0]'
 shows '"step_s":0.050'
@@ -117,7 +118,7 @@ shows '"step_s":null'
 refused 2 "did you mean 'pendulum'?" pendulun
 refused 2 "did you mean 'gymnasium:Zebra-v1'?" Zebra-v1
 refused 2 'there is no such file' ./missing.so
-refused 2 'it takes no options' pendulum --env-options a=b
+refused 2 'its only option is step_ms=N' pendulum --env-options a=b
 refused 2 'empty' ''
 refused 2 'unexpected' pendulum cartpole_swingup
 refused 2 'is a flag of' --env pendulum

@@ -134,11 +134,6 @@ static void observe(const Motion *m, float *obs)
     obs[4] = (float)m->theta_dot;
 }
 
-static int cartpole_create(const char *options, PolyakEnv **env, char *error)
-{
-    return env_builtin_create(sizeof(PolyakEnv), options, env, error);
-}
-
 static int cartpole_spec(const PolyakEnv *env, PolyakEnvSpec *spec, char *error)
 {
     (void)env, (void)error;
@@ -212,6 +207,11 @@ static double cartpole_step_seconds(const PolyakEnv *env)
     return dt;
 }
 
+static int cartpole_create(const char *options, PolyakEnv **env, char *error)
+{
+    return env_builtin_create(sizeof(PolyakEnv), cartpole_step, options, env, error);
+}
+
 const PolyakEnvApi cartpole_swingup_api = {
     .abi_version = POLYAK_ENV_ABI_VERSION,
     .struct_bytes = sizeof(PolyakEnvApi),
@@ -219,7 +219,7 @@ const PolyakEnvApi cartpole_swingup_api = {
     .destroy = env_builtin_destroy,
     .spec = cartpole_spec,
     .reset = cartpole_reset,
-    .step = cartpole_step,
+    .step = env_builtin_step,
     .render = cartpole_render,
     .state_bytes = cartpole_state_bytes,
     .state_get = cartpole_state_get,

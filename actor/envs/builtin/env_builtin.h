@@ -3,8 +3,7 @@
 #ifndef POLYAK_ACTOR_ENVS_BUILTIN_ENV_BUILTIN_H
 #define POLYAK_ACTOR_ENVS_BUILTIN_ENV_BUILTIN_H
 
-#include <stdio.h>
-#include <stdlib.h>
+#include <stddef.h>
 
 #include "actor/envs/env.h"
 
@@ -17,28 +16,16 @@
 ENV_BUILTINS(ENV_DECLARE)
 #undef ENV_DECLARE
 
-/* create() of an environment whose instance is one plain struct of `bytes`, all zero at first, and
- * which has no options. */
-static inline int env_builtin_create(size_t bytes, const char *options, PolyakEnv **env,
-                                     char *error)
-{
-    if (options[0] != '\0') {
-        snprintf(error, POLYAK_ENV_ERROR_BYTES, "it takes no options, not '%.100s'", options);
-        return POLYAK_ENV_BAD_OPTIONS;
-    }
-    void *made = calloc(1, bytes);
-    if (!made) {
-        snprintf(error, POLYAK_ENV_ERROR_BYTES, "out of memory");
-        return POLYAK_ENV_FAILED;
-    }
-    *env = made;
-    return POLYAK_ENV_OK;
-}
+typedef int (*EnvBuiltinStep)(PolyakEnv *env, const float *action, float *obs,
+                              PolyakEnvResult *result, char *error);
 
-/* Its destroy(). */
-static inline void env_builtin_destroy(PolyakEnv *env)
-{
-    free(env);
-}
+/* create() of an environment whose instance is one plain struct of `bytes`, all zero at first. Its
+ * table has env_builtin_step, which calls `step`. There is one option, step_ms: a step takes at
+ * least so many milliseconds, so that the environment stands in for a slow simulator. */
+int env_builtin_create(size_t bytes, EnvBuiltinStep step, const char *options, PolyakEnv **env,
+                       char *error);
+int env_builtin_step(PolyakEnv *env, const float *action, float *obs, PolyakEnvResult *result,
+                     char *error);
+void env_builtin_destroy(PolyakEnv *env);
 
 #endif

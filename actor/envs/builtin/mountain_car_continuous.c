@@ -22,11 +22,6 @@ struct PolyakEnv { /* is its own state */
 static const float position_min = -1.2f, position_max = 0.6f, speed_max = 0.07f;
 static const float goal_position = 0.45f, goal_velocity = 0.0f, power = 0.0015f;
 
-static int mountain_car_create(const char *options, PolyakEnv **env, char *error)
-{
-    return env_builtin_create(sizeof(PolyakEnv), options, env, error);
-}
-
 static int mountain_car_spec(const PolyakEnv *env, PolyakEnvSpec *spec, char *error)
 {
     (void)env, (void)error;
@@ -115,6 +110,11 @@ static int mountain_car_state_set(PolyakEnv *env, const void *state, float *obs,
     return POLYAK_ENV_OK;
 }
 
+static int mountain_car_create(const char *options, PolyakEnv **env, char *error)
+{
+    return env_builtin_create(sizeof(PolyakEnv), mountain_car_step, options, env, error);
+}
+
 const PolyakEnvApi mountain_car_continuous_api = {
     .abi_version = POLYAK_ENV_ABI_VERSION,
     .struct_bytes = sizeof(PolyakEnvApi),
@@ -122,7 +122,7 @@ const PolyakEnvApi mountain_car_continuous_api = {
     .destroy = env_builtin_destroy,
     .spec = mountain_car_spec,
     .reset = mountain_car_reset,
-    .step = mountain_car_step,
+    .step = env_builtin_step,
     .render = mountain_car_render,
     .state_bytes = mountain_car_state_bytes,
     .state_get = mountain_car_state_get,

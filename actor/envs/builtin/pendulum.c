@@ -20,11 +20,6 @@ struct PolyakEnv {    /* is its own state */
 
 static const double gravity = 10.0, mass = 1.0, length = 1.0, dt = 0.05, speed_max = 8.0;
 
-static int pendulum_create(const char *options, PolyakEnv **env, char *error)
-{
-    return env_builtin_create(sizeof(PolyakEnv), options, env, error);
-}
-
 static int pendulum_spec(const PolyakEnv *env, PolyakEnvSpec *spec, char *error)
 {
     (void)env, (void)error;
@@ -116,6 +111,11 @@ static double pendulum_step_seconds(const PolyakEnv *env)
     return dt;
 }
 
+static int pendulum_create(const char *options, PolyakEnv **env, char *error)
+{
+    return env_builtin_create(sizeof(PolyakEnv), pendulum_step, options, env, error);
+}
+
 const PolyakEnvApi pendulum_api = {
     .abi_version = POLYAK_ENV_ABI_VERSION,
     .struct_bytes = sizeof(PolyakEnvApi),
@@ -123,7 +123,7 @@ const PolyakEnvApi pendulum_api = {
     .destroy = env_builtin_destroy,
     .spec = pendulum_spec,
     .reset = pendulum_reset,
-    .step = pendulum_step,
+    .step = env_builtin_step,
     .render = pendulum_render,
     .state_bytes = pendulum_state_bytes,
     .state_get = pendulum_state_get,

@@ -82,8 +82,13 @@ static void test_a_name_like_no_other_is_given_no_nearest(void **state)
 static void test_builtins_refuse_options(void **state)
 {
     (void)state;
-    for (const char *const *name = env_builtin_names(); *name; name++)
-        refused(*name, "g=9.81", ERR_USAGE, WORDS(*name, "takes no options", "g=9.81"));
+    for (const char *const *name = env_builtin_names(); *name; name++) {
+        refused(*name, "g=9.81", ERR_USAGE, WORDS(*name, "only option is step_ms=N", "g=9.81"));
+        refused(*name, "step_ms=", ERR_USAGE, WORDS("step_ms is a number from 0", "not ''"));
+        refused(*name, "step_ms=-1", ERR_USAGE, WORDS("step_ms is a number from 0", "'-1'"));
+        refused(*name, "step_ms=nan", ERR_USAGE, WORDS("step_ms is a number from 0"));
+        refused(*name, "step_ms=5,g=1", ERR_USAGE, WORDS("not '5,g=1'"));
+    }
 }
 
 static void test_no_options_are_like_empty_options(void **state)

@@ -2,17 +2,20 @@
  * of each other, a saved state is exact, and a picture shows the state. */
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 
 #include <cmocka.h>
 
 #include "actor/envs/env_host.h"
+#include "common/clock.h"
 #include "common/rng.h"
 
 enum { OBS_MAX = 8, STEPS = 300, STATE_MAX = 64 };
@@ -265,6 +268,68 @@ static void test_the_cartpole_stays_on_its_rail_and_its_reward_in_0_to_1(void **
     env_kind_close(&kind);
 }
 
+static EnvKind *open_kind(const char *name, const char *options)
+{
+    EnvKind *kind = NULL;
+    Err err = {""};
+    assert_int_equal(env_kind_open(&(EnvSetup){.name = name, .options = options}, &kind, &err),
+                     ERR_OK);
+    return kind;
+}
+
+static void test_a_slow_step_takes_its_time_and_is_the_same_step(void **state)
+{
+    (void)state;
+    enum { SLOW_STEPS = 10, STEP_MS = 2 };
+    for (const char *const *name = env_builtin_names(); *name; name++) {
+        EnvKind *kinds[] = {open_kind(*name, ""), open_kind(*name, "step_ms=2"),
+                            open_kind(*name, "step_ms=0")};
+        Env *env = make(kinds[0]), *slow = make(kinds[1]), *zero = make(kinds[2]);
+        assert_true(spec_equal(env_kind_spec(kinds[0]), env_kind_spec(kinds[1])));
+        assert_int_equal(env_state_bytes(env), env_state_bytes(slow));
+        Seen one = begin(env, 4), two = begin(slow, 4);
+        assert_seen_equal(&one, &two);
+        begin(zero, 4);
+        Rng for_env = actions(), for_slow = actions(), for_zero = actions();
+        int64_t begin_ns = clock_ns();
+        for (int i = 0; i < SLOW_STEPS; i++) {
+            one = step(env, &for_env), two = step(slow, &for_slow);
+            Seen three = step(zero, &for_zero);
+            assert_seen_equal(&one, &two);
+            assert_seen_equal(&one, &three);
+        }
+        assert_true(clock_ns() - begin_ns >= SLOW_STEPS * STEP_MS * INT64_C(1000000));
+        env_destroy(&env);
+        env_destroy(&slow);
+        env_destroy(&zero);
+        for (int i = 0; i < 3; i++)
+            env_kind_close(&kinds[i]);
+    }
+}
+
+static void on_alarm(int number)
+{
+    (void)number;
+}
+
+static void test_a_signal_ends_the_wait_of_a_slow_step(void **state)
+{
+    (void)state;
+    struct sigaction action = {.sa_handler = on_alarm};
+    sigaction(SIGALRM, &action, NULL);
+    EnvKind *kind = open_kind("pendulum", "step_ms=3600000");
+    Env *env = make(kind);
+    begin(env, 1);
+    const struct itimerval soon = {.it_value = {.tv_usec = 20000}};
+    Rng rng = actions();
+    setitimer(ITIMER_REAL, &soon, NULL);
+    int64_t begin_ms = clock_ms();
+    step(env, &rng);
+    assert_in_range(clock_ms() - begin_ms, 15, 60000);
+    env_destroy(&env);
+    env_kind_close(&kind);
+}
+
 int main(void)
 {
     const char *given = getenv("POLYAK_TEST_SEED");
@@ -276,6 +341,8 @@ int main(void)
         cmocka_unit_test(test_a_picture_of_any_size_shows_the_state),
         cmocka_unit_test(test_episodes_start_where_the_originals_start),
         cmocka_unit_test(test_the_cartpole_stays_on_its_rail_and_its_reward_in_0_to_1),
+        cmocka_unit_test(test_a_slow_step_takes_its_time_and_is_the_same_step),
+        cmocka_unit_test(test_a_signal_ends_the_wait_of_a_slow_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
