@@ -11,6 +11,7 @@
 #include "actor/rollout.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/text.h"
 
 enum {
@@ -142,6 +143,15 @@ static void note_wait(Actor *actor, const char *reason, int64_t now_ms)
     }
 }
 
+static void say_status(const Actor *actor)
+{
+    if (actor->waiting_for[0] != '\0')
+        notify_status("%llu env steps; %s", (unsigned long long)actor->steps, actor->waiting_for);
+    else
+        notify_status("%llu env steps, %.0f/s", (unsigned long long)actor->steps,
+                      actor->connection.uplink.status.steps_per_s);
+}
+
 static void fill_heartbeat(Actor *actor, int64_t now_ms)
 {
     Uplink *uplink = &actor->connection.uplink;
@@ -252,6 +262,8 @@ static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
         steps = actor->steps;
         char slow[WIRE_TEXT_MAX + 1];
         note_wait(actor, reason ? reason : why_slow(actor, now_ms, slow), now_ms);
+        if (notify_tick(now_ms, true))
+            say_status(actor);
         if (reason) {
             wait_for_learner(actor, now_ms);
             continue;
@@ -342,7 +354,9 @@ int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)
         return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
     int code = open_actor(&actor, zmq_context, config, stop, err);
     if (code == 0) {
+        notify_ready(); /* the learner may be away: actors wait for it as long as it takes */
         code = act(&actor, stop, err);
+        notify_stopping();
         leave(&actor, code, err);
     }
     connection_close(&actor.connection);

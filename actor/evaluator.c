@@ -11,6 +11,7 @@
 #include "actor/policy.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/notify.h"
 
 enum {
     LOOK_INTERVAL_MS = 50, /* between two looks at the socket; a step may be slower */
@@ -84,6 +85,16 @@ static int step_for_a_while(Evaluator *evaluator, Err *err)
     return ERR_OK;
 }
 
+static void say_status(const Evaluator *evaluator)
+{
+    if (evaluator->connection.uplink.state != UPLINK_ACTIVE)
+        notify_status("waiting for the learner");
+    else if (!evaluator->evaluation)
+        notify_status("waiting for the next evaluation");
+    else
+        notify_status("evaluation %llu", (unsigned long long)evaluator->eval_id);
+}
+
 static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err *err)
 {
     Connection *connection = &evaluator->connection;
@@ -94,6 +105,8 @@ static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err
             return code;
         if (connection->uplink.state == UPLINK_FINISHED)
             return ERR_OK;
+        if (notify_tick(now_ms, true))
+            say_status(evaluator);
         /* There is no answer for a request that cannot be done, and the learner waits for one as
          * long as it has this evaluator. */
         if (evaluator->code != 0)
@@ -143,7 +156,9 @@ int evaluator_run(const Config *config, const volatile sig_atomic_t *stop, Err *
         return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
     int code = open_evaluator(&evaluator, zmq_context, config, stop, err);
     if (code == 0) {
+        notify_ready();
         code = evaluate(&evaluator, stop, err);
+        notify_stopping();
         Message bye = {.kind = MESSAGE_BYE, .bye = code == 0 ? BYE_FINISHED : BYE_STOPPING};
         dealer_send(&evaluator.connection.dealer, &bye, &evaluator.connection.dims);
     }

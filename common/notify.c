@@ -24,6 +24,7 @@ static struct {
     socklen_t address_bytes;
     unsigned unsent;     /* words */
     bool ready;          /* was said */
+    bool stopping;       /* the same */
     int64_t watchdog_ms; /* between two signs of life; 0: nobody waits for them */
     int64_t sign_due_ms; /* of life */
     int64_t status_due_ms;
@@ -137,8 +138,9 @@ void notify_status(const char *format, ...)
 
 void notify_stopping(void)
 {
-    if (manager.fd < 0)
+    if (manager.fd < 0 || manager.stopping)
         return;
+    manager.stopping = true;
     manager.unsent = WORD_STOPPING; /* ready is no longer of interest */
     send_words();
 }

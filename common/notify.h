@@ -2,11 +2,12 @@
  * is ready, what it does, that it lives, and that it ends. Without one nothing is done here.
  *
  * A program calls, from the one thread of its loop:
- *   notify_ready()      once, when it does its work or waits for others with all that it needs;
+ *   notify_ready()      when it does its work or waits for others with all that it needs;
  *   notify_tick()       at each turn of its loop, the more often the better;
  *   notify_status()     when notify_tick() says that it is time: one line for a person;
- *   notify_stopping()   once it is on its way out, for whatever reason.
- * notify_start() is called by program_start().
+ *   notify_stopping()   when it is on its way out, for whatever reason.
+ * ready and stopping are said once, however often they are called. notify_start() is called by
+ * program_start().
  *
  * The protocol is that of sd_notify(3), which systemd keeps stable and says may be written by hand:
  * datagrams of KEY=value lines to the socket that $NOTIFY_SOCKET names. No call waits: what the

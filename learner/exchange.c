@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "common/check.h"
+#include "common/clock.h"
 
 int exchange_new(Exchange *exchange, const Mlp *policy, uint64_t num_slots, int obs_dim,
                  int act_dim, int segment_steps)
@@ -70,6 +71,14 @@ TrainerProgress exchange_progress(Exchange *exchange)
     TrainerProgress progress = exchange->progress;
     pthread_mutex_unlock(&exchange->mutex);
     return progress;
+}
+
+int64_t exchange_trainer_told_ms(Exchange *exchange)
+{
+    pthread_mutex_lock(&exchange->mutex);
+    int64_t told_ms = exchange->told_ms;
+    pthread_mutex_unlock(&exchange->mutex);
+    return told_ms;
 }
 
 bool exchange_take_weights(Exchange *exchange, Version *version)
@@ -139,6 +148,7 @@ void exchange_set_progress(Exchange *exchange, const TrainerProgress *progress)
 {
     pthread_mutex_lock(&exchange->mutex);
     exchange->progress = *progress;
+    exchange->told_ms = clock_ms();
     pthread_mutex_unlock(&exchange->mutex);
 }
 

@@ -78,7 +78,8 @@ typedef struct Exchange {
     pthread_cond_t trainer_wakeup; /* CLOCK_MONOTONIC */
     bool trainer_woken;
     TrainerProgress progress;
-    float *weights; /* (mlp_num_params) the newest policy */
+    int64_t told_ms; /* when it was told */
+    float *weights;  /* (mlp_num_params) the newest policy */
     float
         *outgoing; /* (mlp_num_params) the loop's copy of it, on its way out; not under the mutex */
     bool weights_fresh;
@@ -102,6 +103,9 @@ void exchange_destroy(Exchange *exchange);
 void exchange_wake_trainer(Exchange *exchange);
 void exchange_request_stop(Exchange *exchange);
 TrainerProgress exchange_progress(Exchange *exchange);
+
+/* When the trainer last told its progress, which it does at each update and in each wait. */
+int64_t exchange_trainer_told_ms(Exchange *exchange);
 
 /* Copies the newest policy to `outgoing` if it was not taken yet. */
 bool exchange_take_weights(Exchange *exchange, Version *version);

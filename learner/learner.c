@@ -98,6 +98,7 @@ static void on_tick(uv_timer_t *handle)
     }
     learner_pump(learner);
     progress_show(&learner->progress, &learner->run, learner->fleet, now_ms);
+    learner_notify(learner, now_ms);
     bool alone = fleet_num_actors(learner->fleet) + fleet_num_evaluators(learner->fleet) == 0;
     if (learner->farewell_ms != 0 && (alone || now_ms >= learner->farewell_ms))
         uv_stop(&learner->loop);

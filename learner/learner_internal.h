@@ -1,6 +1,6 @@
 /* The inside of the learner: learner.c (its life, and what the loop calls) stands on learner_sink.c
- * (what the fleet asks of it) and learner_follow.c (the trainer's news to the fleet, and the
- * fleet's messages out). Nobody else includes it. */
+ * (what the fleet asks of it), learner_follow.c (the trainer's news to the fleet, and the fleet's
+ * messages out) and learner_notify.c (word to a service manager). Nobody else includes it. */
 #ifndef POLYAK_LEARNER_LEARNER_INTERNAL_H
 #define POLYAK_LEARNER_LEARNER_INTERNAL_H
 
@@ -41,6 +41,7 @@ typedef struct Learner {
     bool serving;      /* the run's log is read back: actors are let in */
     uint64_t unlogged; /* segments that went on without the log, as the fleet was told last */
     bool finished;
+    bool trainer_stuck; /* it was said */
     int error;
     Err err;
 } Learner;
@@ -70,5 +71,10 @@ void learner_drop_evaluations(Learner *learner, int64_t now_ms);
 void learner_say_farewell(Learner *learner, ByeReason reason);
 
 void learner_fill_status(Learner *learner, RunStatus *status);
+
+/* --- learner_notify.c --- */
+
+/* Tells the service manager how it goes. To be called every 100 ms or so. */
+void learner_notify(Learner *learner, int64_t now_ms);
 
 #endif
