@@ -116,6 +116,8 @@ static const Bench benches[] = {
      bench_env},
     {"ingest", "Measures segments coming in over loopback TCP.", bench_ingest},
     {"broadcast", "Measures weights going out over loopback TCP.", bench_broadcast},
+    {"fleet", "Simulates actors at a learner or relay that runs already, and measures.",
+     bench_fleet},
 };
 
 static int run_bench(const Bench *bench, int argc, char **argv)
@@ -134,7 +136,7 @@ static int run_bench(const Bench *bench, int argc, char **argv)
 
 int command_bench(int argc, char **argv)
 {
-    static const char choice[] = "update, act, replay, env, ingest or broadcast";
+    static const char choice[] = "update, act, replay, env, ingest, broadcast or fleet";
     const char *word = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < sizeof benches / sizeof benches[0]; i++)
         if (strcmp(word, benches[i].name) == 0)

@@ -18,6 +18,7 @@ int bench_replay(const Config *config, Err *err);
 int bench_env(const Config *config, Err *err);
 int bench_ingest(const Config *config, Err *err);
 int bench_broadcast(const Config *config, Err *err);
+int bench_fleet(const Config *config, Err *err);
 
 /* One figure of each repeat. */
 typedef struct BenchFigure {
