@@ -22,7 +22,8 @@ enum {
     WAIT_MAX_MS = 1000,
     WAIT_LOGGED_MS = 5000, /* a wait that lasts longer is logged */
     SLOW_MS = 5000,        /* environments that finish no step for so long are said to be slow */
-    STOP_WAIT_MS = 1000,   /* for the last acknowledgements */
+    STOP_WAIT_MS = 1000,   /* for the last acknowledgements, */
+    END_WAIT_MS = 10000,   /* and for each of them where the actor ends by itself */
     RATE_WINDOW_MS = 1000, /* over which steps per second are counted */
     SESSION_WORD_BYTES = 9,
 };
@@ -39,12 +40,16 @@ typedef struct Actor {
     bool configured;          /* a Welcome came */
     int64_t looked_ns;        /* at the sockets */
     uint64_t steps;           /* recorded, ever */
+    uint64_t steps_max;       /* then it ends, */
+    int64_t ends_ms;          /* or at this time */
     uint64_t rate_steps;      /* of these at the begin of the rate's window, */
     int64_t rate_ms;          /* and when that was */
     int64_t stepped_ms;       /* when a step was last recorded, or none could be */
     int64_t waiting_since_ms; /* 0: it is stepping */
     bool waiting_said;
     char waiting_for[WIRE_TEXT_MAX + 1];
+    bool spool_said; /* that it goes on without the learner, */
+    bool full_said;  /* and that it cannot any more */
 } Actor;
 
 /* Makes outbox and environments, now that the length of a segment is known. */
@@ -53,6 +58,7 @@ static int make_rollout(Actor *actor, int segment_steps, Err *err)
     int places = PLACES_PER_ENV * actor->num_envs;
     if (places < PLACES_MIN)
         places = PLACES_MIN;
+    places += (int)actor->connection.uplink.spool_segments;
     if (outbox_new(&actor->outbox, places, actor->spec->obs_dim, actor->spec->act_dim,
                    segment_steps) != 0)
         return err_set(err, ERR_NOMEM, "out of memory for %d segments", places);
@@ -65,6 +71,17 @@ static const char *session_word(const Uplink *uplink, char word[SESSION_WORD_BYT
     const uint8_t *id = uplink->hello.session.id;
     snprintf(word, SESSION_WORD_BYTES, "%02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
     return word;
+}
+
+/* Tells a person that the learner is back. */
+static void note_return(Actor *actor)
+{
+    if (actor->spool_said)
+        log_info("back after %.1f s with %llu segments",
+                 (double)(clock_ms() - actor->connection.uplink.lost_ms) / 1000.0,
+                 (unsigned long long)outbox_unacked(&actor->outbox));
+    actor->spool_said = false;
+    actor->full_said = false;
 }
 
 /* Takes the word of a new Welcome: how to act, and where the weights are. */
@@ -96,17 +113,24 @@ static int take_welcome(Actor *actor, Err *err)
     log_info("connected to %s as actor %u, session %s, %llu segments acknowledged",
              actor->connection.dealer.endpoint, welcome->actor_index, session_word(uplink, session),
              (unsigned long long)actor->outbox.acked_sequence);
+    note_return(actor);
     return downlink_open(&actor->downlink, welcome, actor->connection.dealer.endpoint,
                          &uplink->hello.session, err);
 }
 
 /* Why no step may be taken now; NULL when one may. */
-static const char *why_not_step(const Actor *actor, int64_t now_ms)
+static const char *why_not_step(const Actor *actor, int64_t now_ms, char text[WIRE_TEXT_MAX + 1])
 {
+    const Uplink *uplink = &actor->connection.uplink;
     if (!actor->configured)
         return "waiting for the learner";
-    const char *reason = uplink_why_wait(&actor->connection.uplink, actor->policy.version,
-                                         actor->downlink.received_ms, now_ms);
+    if (uplink_spools(uplink) && uplink_credit(uplink) == 0) {
+        snprintf(text, WIRE_TEXT_MAX + 1, "the spool is full: %llu segments wait for the learner",
+                 (unsigned long long)outbox_unacked(&actor->outbox));
+        return text;
+    }
+    const char *reason =
+        uplink_why_wait(uplink, actor->policy.version, actor->downlink.received_ms, now_ms);
     if (reason)
         return reason;
     if (rollout_is_blocked(actor->rollout))
@@ -150,6 +174,22 @@ static void say_status(const Actor *actor)
     else
         notify_status("%llu env steps, %.0f/s", (unsigned long long)actor->steps,
                       actor->connection.uplink.status.steps_per_s);
+}
+
+/* Tells a person that it goes on without the learner, and that it cannot any more. */
+static void note_spool(Actor *actor, const char *reason)
+{
+    const Uplink *uplink = &actor->connection.uplink;
+    if (!uplink_spools(uplink))
+        return;
+    if (!actor->spool_said && !reason) {
+        log_info("going on without the learner, until %llu segments wait for it",
+                 (unsigned long long)uplink->spool_segments);
+        actor->spool_said = true;
+    } else if (!actor->full_said && reason) {
+        log_info("%s", reason);
+        actor->full_said = true;
+    }
 }
 
 static void fill_heartbeat(Actor *actor, int64_t now_ms)
@@ -208,15 +248,21 @@ static int step_for_a_while(Actor *actor, int64_t now_ms, Err *err)
 {
     Uplink *uplink = &actor->connection.uplink;
     for (;;) {
-        int steps =
-            rollout_step(actor->rollout, &actor->policy, uplink_credit(uplink), now_ms, err);
+        uint64_t credit = uplink_credit(uplink);
+        if (credit > actor->steps_max - actor->steps)
+            credit = actor->steps_max - actor->steps;
+        int steps = rollout_step(actor->rollout, &actor->policy, credit, now_ms, err);
         if (steps < 0)
             return steps;
         uplink_count_steps(uplink, (uint64_t)steps);
         actor->steps += (uint64_t)steps;
+        if (actor->steps == actor->steps_max)
+            return ERR_OK;
         if (uplink_credit(uplink) == 0) {
-            /* No more steps for now: what there is may be what the learner waits for. */
-            rollout_flush(actor->rollout, now_ms, true);
+            /* No more steps for now: what there is may be what the learner waits for. A full spool
+             * has no room for more segments, and nobody to wait for them. */
+            if (uplink->state == UPLINK_ACTIVE)
+                rollout_flush(actor->rollout, now_ms, true);
             return ERR_OK;
         }
         if (rollout_is_blocked(actor->rollout) || clock_ns() - actor->looked_ns > LOOK_INTERVAL_NS)
@@ -229,6 +275,8 @@ static void wait_for_learner(Actor *actor, int64_t now_ms)
     int timeout_ms = uplink_timeout_ms(&actor->connection.uplink, now_ms);
     if (timeout_ms > WAIT_MAX_MS)
         timeout_ms = WAIT_MAX_MS;
+    if (timeout_ms > actor->ends_ms - now_ms)
+        timeout_ms = (int)(actor->ends_ms - now_ms);
     /* Without credit no policy is needed: those that come wait for the next look. */
     bool policy_wanted = uplink_credit(&actor->connection.uplink) > 0;
     connection_wait(&actor->connection, policy_wanted ? actor->downlink.socket : NULL, timeout_ms);
@@ -243,6 +291,20 @@ static bool flush_by_age(const Actor *actor)
            !(uplink->welcome.sync && uplink_credit(uplink) > 0);
 }
 
+/* Whether the actor has done what it was started for; says so. */
+static bool is_over(const Actor *actor, int64_t now_ms)
+{
+    if (actor->steps >= actor->steps_max)
+        log_info("%llu env steps are taken: this actor ends (exit_after_steps)",
+                 (unsigned long long)actor->steps);
+    else if (now_ms >= actor->ends_ms)
+        log_info("its lifetime is over after %llu env steps: this actor ends (max_lifetime_s)",
+                 (unsigned long long)actor->steps);
+    else
+        return false;
+    return true;
+}
+
 static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
 {
     uint64_t steps = 0; /* at the last look */
@@ -252,16 +314,17 @@ static int act(Actor *actor, const volatile sig_atomic_t *stop, Err *err)
         int code = look(actor, now_ms, err);
         if (code != 0)
             return code;
-        if (actor->connection.uplink.state == UPLINK_FINISHED)
+        if (actor->connection.uplink.state == UPLINK_FINISHED || is_over(actor, now_ms))
             return ERR_OK;
         if (flush_by_age(actor))
             rollout_flush(actor->rollout, now_ms, false);
-        const char *reason = why_not_step(actor, now_ms);
+        char text[WIRE_TEXT_MAX + 1];
+        const char *reason = why_not_step(actor, now_ms, text);
         if (reason || actor->steps != steps)
             actor->stepped_ms = now_ms;
         steps = actor->steps;
-        char slow[WIRE_TEXT_MAX + 1];
-        note_wait(actor, reason ? reason : why_slow(actor, now_ms, slow), now_ms);
+        note_spool(actor, reason);
+        note_wait(actor, reason ? reason : why_slow(actor, now_ms, text), now_ms);
         if (notify_tick(now_ms, true))
             say_status(actor);
         if (reason) {
@@ -289,21 +352,34 @@ static void say_last_words(Actor *actor, int code, const Err *why)
     dealer_send(&actor->connection.dealer, &message, &actor->connection.dims);
 }
 
-/* Sends what is left, waits a moment for its acknowledgement, and says goodbye. `code` and `why`
- * are of the end. */
-static void leave(Actor *actor, int code, const Err *why)
+/* Sends what is left and waits for its acknowledgement: a moment, where somebody wants the actor
+ * gone. Where it ends by itself, as long as the learner takes more, and is back soon. */
+static void hand_over(Actor *actor, bool by_itself, const volatile sig_atomic_t *stop)
+{
+    const Uplink *uplink = &actor->connection.uplink;
+    int64_t until_ms = clock_ms() + (by_itself ? END_WAIT_MS : STOP_WAIT_MS);
+    uint64_t left = outbox_unacked(&actor->outbox);
+    Err err;
+    while (left > 0 && clock_ms() < until_ms && !(by_itself && *stop)) {
+        if (uplink->state != UPLINK_ACTIVE && !(by_itself && uplink->state == UPLINK_CONNECTING))
+            return;
+        notify_tick(clock_ms(), true);
+        if (connection_drive(&actor->connection, clock_ms(), &err) != 0)
+            return;
+        connection_wait(&actor->connection, NULL, 20);
+        if (by_itself && outbox_unacked(&actor->outbox) < left)
+            until_ms = clock_ms() + END_WAIT_MS;
+        left = outbox_unacked(&actor->outbox);
+    }
+}
+
+/* Sends what is left and says goodbye. `code` and `why` are of the end. */
+static void leave(Actor *actor, int code, const Err *why, const volatile sig_atomic_t *stop)
 {
     Uplink *uplink = &actor->connection.uplink;
-    int64_t until_ms = clock_ms() + STOP_WAIT_MS;
-    Err err;
     if (actor->rollout)
         rollout_stop(actor->rollout);
-    while (uplink->state == UPLINK_ACTIVE && outbox_unacked(&actor->outbox) > 0 &&
-           clock_ms() < until_ms) {
-        if (connection_drive(&actor->connection, clock_ms(), &err) != 0)
-            break;
-        connection_wait(&actor->connection, NULL, 20);
-    }
+    hand_over(actor, code == 0, stop);
     if (outbox_unacked(&actor->outbox) > 0)
         log_warn("%llu segments (%llu steps) are left that the learner did not acknowledge",
                  (unsigned long long)outbox_unacked(&actor->outbox),
@@ -317,11 +393,19 @@ static void leave(Actor *actor, int code, const Err *why)
     dealer_send(&actor->connection.dealer, &bye, &actor->connection.dims);
 }
 
+int64_t actor_ends_ms(const Config *config)
+{
+    return config->max_lifetime_s > 0 ? clock_ms() + config->max_lifetime_s * 1000 : INT64_MAX;
+}
+
 static int open_actor(Actor *actor, void *zmq_context, const Config *config,
                       const volatile sig_atomic_t *stop, Err *err)
 {
     actor->num_envs = (int)config->envs_per_actor;
     actor->outbox = (Outbox){.next_sequence = 1};
+    actor->steps_max =
+        config->exit_after_steps > 0 ? (uint64_t)config->exit_after_steps : UINT64_MAX;
+    actor->ends_ms = actor_ends_ms(config);
     EnvSetup setup = env_setup(config, actor->num_envs);
     setup.stop = stop;
     int code = env_kind_open(&setup, &actor->kind, err);
@@ -341,8 +425,10 @@ static int open_actor(Actor *actor, void *zmq_context, const Config *config,
     if (code != 0)
         return code;
     downlink_use_keys(&actor->downlink, &actor->connection.dealer.keys);
-    return connection_open(&actor->connection, zmq_context, config, &hello, &actor->outbox,
+    code = connection_open(&actor->connection, zmq_context, config, &hello, &actor->outbox,
                            WIRE_SMALL_BYTES_MAX, err);
+    actor->connection.uplink.spool_segments = (uint64_t)config->spool_segments;
+    return code;
 }
 
 int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)
@@ -357,7 +443,7 @@ int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)
         notify_ready(); /* the learner may be away: actors wait for it as long as it takes */
         code = act(&actor, stop, err);
         notify_stopping();
-        leave(&actor, code, err);
+        leave(&actor, code, err, stop);
     }
     connection_close(&actor.connection);
     downlink_destroy(&actor.downlink);

@@ -4,13 +4,18 @@
 #define POLYAK_ACTOR_ACTOR_H
 
 #include <signal.h>
+#include <stdint.h>
 
 #include "common/config/config.h"
 #include "common/err.h"
 
-/* Runs until the learner says that the run is finished (0), until *stop is set (ERR_STOPPED), or
- * until something fails. ERR_USAGE is for a person to mend on the command line. */
+/* Runs until the learner says that the run is finished (0), until exit_after_steps or
+ * max_lifetime_s are over (0, with all handed over), until *stop is set (ERR_STOPPED), or until
+ * something fails. ERR_USAGE is for a person to mend on the command line. */
 int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err);
 int evaluator_run(const Config *config, const volatile sig_atomic_t *stop, Err *err);
+
+/* When max_lifetime_s, counted from now, is over; INT64_MAX: never. */
+int64_t actor_ends_ms(const Config *config);
 
 #endif

@@ -25,8 +25,9 @@ typedef struct Evaluator {
     Policy policy; /* of the request in work */
     Evaluation *evaluation;
     uint64_t eval_id;
-    int code; /* of a request that could not be begun; 0: none */
-    Err err;  /* and why */
+    int64_t ends_ms; /* between two evaluations */
+    int code;        /* of a request that could not be begun; 0: none */
+    Err err;         /* and why */
 } Evaluator;
 
 static void begin(Evaluator *evaluator, const EvalRequest *request)
@@ -95,6 +96,16 @@ static void say_status(const Evaluator *evaluator)
         notify_status("evaluation %llu", (unsigned long long)evaluator->eval_id);
 }
 
+static void wait_for_work(Evaluator *evaluator, int64_t now_ms)
+{
+    int timeout_ms = uplink_timeout_ms(&evaluator->connection.uplink, now_ms);
+    if (timeout_ms > WAIT_MAX_MS)
+        timeout_ms = WAIT_MAX_MS;
+    if (timeout_ms > evaluator->ends_ms - now_ms)
+        timeout_ms = (int)(evaluator->ends_ms - now_ms);
+    connection_wait(&evaluator->connection, NULL, timeout_ms);
+}
+
 static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err *err)
 {
     Connection *connection = &evaluator->connection;
@@ -112,9 +123,12 @@ static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err
         if (evaluator->code != 0)
             return err_set(err, evaluator->code, "an evaluation cannot be done: %.400s",
                            evaluator->err.text);
+        if (!evaluator->evaluation && now_ms >= evaluator->ends_ms) {
+            log_info("its lifetime is over: this evaluator ends (max_lifetime_s)");
+            return ERR_OK;
+        }
         if (!evaluator->evaluation) {
-            int timeout_ms = uplink_timeout_ms(&connection->uplink, now_ms);
-            connection_wait(connection, NULL, timeout_ms < WAIT_MAX_MS ? timeout_ms : WAIT_MAX_MS);
+            wait_for_work(evaluator, now_ms);
             continue;
         }
         code = step_for_a_while(evaluator, err);
@@ -129,6 +143,7 @@ static int open_evaluator(Evaluator *evaluator, void *zmq_context, const Config 
 {
     EnvSetup setup = env_setup(config, 1);
     setup.stop = stop;
+    evaluator->ends_ms = actor_ends_ms(config);
     int code = env_kind_open(&setup, &evaluator->kind, err);
     if (code == 0)
         code = env_new(evaluator->kind, &evaluator->env, err);

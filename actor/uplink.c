@@ -256,8 +256,18 @@ void uplink_not_opened(Uplink *uplink, const char *why, int64_t now_ms)
     reconnect(uplink, now_ms, backoff(uplink));
 }
 
+bool uplink_spools(const Uplink *uplink)
+{
+    return uplink->spool_segments > 0 && uplink->outbox && uplink->state == UPLINK_CONNECTING &&
+           uplink->welcomes > 0 && !uplink->welcome.sync;
+}
+
 uint64_t uplink_credit(const Uplink *uplink)
 {
+    if (uplink_spools(uplink)) {
+        uint64_t waiting = outbox_unacked(uplink->outbox);
+        return waiting < uplink->spool_segments ? uplink->spool_segments - waiting : 0;
+    }
     if (uplink->state != UPLINK_ACTIVE || uplink->step_limit <= uplink->steps_taken)
         return 0;
     return uplink->step_limit - uplink->steps_taken;
@@ -267,8 +277,10 @@ const char *uplink_why_wait(const Uplink *uplink, Version policy, int64_t weight
                             int64_t now_ms)
 {
     const Welcome *welcome = &uplink->welcome;
-    if (uplink->state != UPLINK_ACTIVE)
+    if (uplink->state != UPLINK_ACTIVE && !uplink_spools(uplink))
         return "waiting for the learner";
+    if (uplink_credit(uplink) == 0 && uplink->state != UPLINK_ACTIVE)
+        return "the spool is full: waiting for the learner";
     if (uplink_credit(uplink) == 0)
         return uplink->reason[0] ? uplink->reason : "waiting for credit";
     /* A turn without a policy stays without one, also where the first is published meanwhile. */

@@ -4,8 +4,10 @@
  *
  * Every connection is a new socket whose first message is Hello. Steps may be taken only while
  * uplink_credit() is positive, and segments leave only within the learner's send limit; so nothing
- * that was stepped is ever without a place. The waits before new connections grow, and differ from
- * actor to actor: a fleet that lost its learner does not come back as one. */
+ * that was stepped is ever without a place. An actor that has a spool goes on without credit when
+ * its learner is lost, until so many segments wait; the learner takes them when it is back, and
+ * gives credit for new steps once it has worked them off. The waits before new connections grow,
+ * and differ from actor to actor: a fleet that lost its learner does not come back as one. */
 #ifndef POLYAK_ACTOR_UPLINK_H
 #define POLYAK_ACTOR_UPLINK_H
 
@@ -47,7 +49,8 @@ typedef struct Uplink {
     int64_t silent_ms; /* the learner was silent for so long when it was given up; 0: it was not */
     uint64_t send_limit_sequence;
     uint64_t step_limit;
-    uint64_t steps_taken; /* in this session, recorded ones */
+    uint64_t steps_taken;    /* in this session, recorded ones */
+    uint64_t spool_segments; /* set by the caller, whose outbox has the places; 0: no spool */
     uint64_t lost_segments;
     uint64_t lost_steps;
     Version newest;                 /* that the learner has published */
@@ -79,7 +82,11 @@ void uplink_not_opened(Uplink *uplink, const char *why, int64_t now_ms);
 void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh_session,
                     int64_t now_ms);
 
-/* Env steps that may be taken now. */
+/* Whether the learner was there and is lost, and there is a spool. In lockstep there is none. */
+bool uplink_spools(const Uplink *uplink);
+
+/* Env steps that may be taken now. While the uplink spools, each may be a segment: so many as there
+ * is room for, 0 when the spool is full. */
 uint64_t uplink_credit(const Uplink *uplink);
 
 /* Why no step may be taken now, in words for a person; NULL when one may. `policy` is the version

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/fs.h"
 #include "common/segment.h"
 #include "tests/actor/fake_learner.h"
@@ -405,6 +406,64 @@ static void test_an_environment_that_is_not_there_ends_it_at_once(void **state)
     assert_false(fake_learner_hears(&learner, 20));
 }
 
+static void test_an_actor_that_lost_its_learner_fills_its_spool(void **state)
+{
+    (void)state;
+    enum { SPOOL = 40 }; /* more than the outbox holds without one */
+    config.spool_segments = SPOOL;
+    start_and_welcome();
+    expect_steps(50);
+    say_ack(sequence, 0);
+    uint64_t before = sequence;
+    say_bye(BYE_RESTARTING);
+    hear_until(MESSAGE_HELLO);
+    usleep(300000); /* its steps take microseconds */
+    welcome.welcome.acked_sequence = before;
+    welcome.welcome.step_limit = 60;
+    fake_learner_says(&learner, &welcome);
+    while (sequence < before + SPOOL)
+        hear_until(MESSAGE_SEGMENT);
+    assert_in_range(steps, 50 + SPOOL, 50 + SPOOL * SEGMENT_STEPS);
+    say_ack(sequence, steps);
+    /* Credit goes on behind them, and behind the steps in the segments that were not full. */
+    uint64_t limit = steps + (uint64_t)NUM_ENVS * SEGMENT_STEPS;
+    say_ack(sequence, limit);
+    expect_steps(limit);
+    say_bye(BYE_FINISHED);
+    assert_int_equal(join_actor(), 0);
+}
+
+static void test_an_actor_ends_after_exactly_its_steps(void **state)
+{
+    (void)state;
+    config.exit_after_steps = 21;
+    start_and_welcome();
+    while (hear_until(MESSAGE_SEGMENT) && steps < 21)
+        say_ack(0, 0);
+    say_ack(sequence, 0);
+    assert_int_equal(hear_until(MESSAGE_BYE)->bye, BYE_FINISHED);
+    assert_int_equal(steps, 21);
+    assert_int_equal(join_actor(), 0);
+}
+
+static void test_an_actor_ends_with_its_lifetime_wherever_it_is(void **state)
+{
+    (void)state;
+    config.max_lifetime_s = 1;
+    int64_t begin_ms = clock_ms();
+    start_actor(); /* is not answered */
+    assert_int_equal(join_actor(), 0);
+    assert_in_range(clock_ms() - begin_ms, 1000, 60000);
+    while (fake_learner_hears(&learner, 20))
+        continue;
+
+    start_and_welcome();
+    expect_steps(50);
+    say_ack(sequence, 0);
+    assert_int_equal(hear_until(MESSAGE_BYE)->bye, BYE_FINISHED);
+    assert_int_equal(join_actor(), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -422,6 +481,9 @@ int main(void)
         CASE(test_an_actor_whose_environment_fails_says_why_before_it_leaves),
         CASE(test_an_actor_that_is_stopped_tells_of_its_last_faults),
         CASE(test_an_environment_that_is_not_there_ends_it_at_once),
+        CASE(test_an_actor_that_lost_its_learner_fills_its_spool),
+        CASE(test_an_actor_ends_after_exactly_its_steps),
+        CASE(test_an_actor_ends_with_its_lifetime_wherever_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@ static pthread_t thread;
 static bool running;
 static int result;
 static Err result_err;
+static int64_t lifetime_s; /* 0: no end */
 
 static void *run_evaluator(void *unused)
 {
@@ -31,9 +32,16 @@ static int setup(void **state)
              *state ? (const char *)*state : "us=20000", EPISODE_STEPS);
     snprintf(config.connect, sizeof config.connect, "%s", learner.endpoint);
     stop = 0;
+    config.max_lifetime_s = lifetime_s;
     assert_int_equal(pthread_create(&thread, NULL, run_evaluator, NULL), 0);
     running = true;
     return 0;
+}
+
+static int setup_short_life(void **state)
+{
+    lifetime_s = 1;
+    return setup(state);
 }
 
 static int join_evaluator(void)
@@ -50,6 +58,7 @@ static int teardown(void **state)
     if (running)
         join_evaluator();
     fake_learner_stop(&learner);
+    lifetime_s = 0;
     return 0;
 }
 
@@ -110,6 +119,21 @@ static void test_a_request_that_cannot_be_done_ends_the_evaluator(void **state)
     assert_non_null(strstr(result_err.text, "obs_dim 4"));
 }
 
+/* Its episode takes longer than its lifetime: the result comes all the same, and then the end. */
+static void test_an_evaluator_ends_with_its_lifetime_between_evaluations(void **state)
+{
+    (void)state;
+    welcome_and_ask(OBS_DIM, 2);
+    while (fake_learner_hears(&learner, FAKE_WAIT_MS) && learner.heard.kind == MESSAGE_HEARTBEAT)
+        fake_learner_says(&learner, &(Message){.kind = MESSAGE_ACK});
+    assert_int_equal(learner.heard.kind, MESSAGE_EVAL_RESULT);
+    while (fake_learner_hears(&learner, FAKE_WAIT_MS) && learner.heard.kind == MESSAGE_HEARTBEAT)
+        fake_learner_says(&learner, &(Message){.kind = MESSAGE_ACK});
+    assert_int_equal(learner.heard.kind, MESSAGE_BYE);
+    assert_int_equal(learner.heard.bye, BYE_FINISHED);
+    assert_int_equal(join_evaluator(), 0);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -119,6 +143,9 @@ int main(void)
         cmocka_unit_test_prestate_setup_teardown(test_episodes_that_diverge_are_told, setup,
                                                  teardown, "after=5"),
         CASE(test_a_request_that_cannot_be_done_ends_the_evaluator),
+        cmocka_unit_test_setup_teardown(
+            test_an_evaluator_ends_with_its_lifetime_between_evaluations, setup_short_life,
+            teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -209,7 +209,8 @@ typedef struct SimActor {
     int64_t up_blocked_ms; /* nothing that it sends arrives before */
     int64_t down_blocked_ms;
     int envs;
-    int speed; /* steps of each environment in a tick, at most */
+    int speed;      /* steps of each environment in a tick, at most */
+    uint64_t spool; /* segments that it gathers when it lost its learner */
     Uplink uplink;
     Outbox outbox;
     bool configured;
@@ -266,7 +267,9 @@ typedef struct SimTally {
     uint64_t dropped;     /* segments: counted by an actor whose session had expired */
     uint64_t expired;     /* sessions */
     uint64_t pruned_files;
-    uint64_t ms; /* of virtual time */
+    uint64_t spooled; /* steps without credit, */
+    uint64_t full;    /* and ticks in which a spool had no more room */
+    uint64_t ms;      /* of virtual time */
     uint64_t segments;
     uint64_t steps;
 } SimTally;
@@ -294,6 +297,7 @@ typedef struct Sim {
     int episode_max;
     double drop_chance; /* of a step that is not finite */
     bool keys;          /* peers have one each */
+    int spool_max;      /* segments of an actor's spool, at most */
     bool strict; /* grants are checked after each segment too, which takes most of the time */
 
     FleetConfig fleet_config;

@@ -29,12 +29,14 @@ static int key_of(Sim *sim, int old)
 void actor_begin(Sim *sim, int i)
 {
     SimActor *actor = &sim->actors[i];
-    SimActor fresh = {.alive = true,
-                      .envs = sim_range(&sim->rng, 1, SIM_ENVS_MAX),
-                      .speed = sim_range(&sim->rng, 1, 4),
-                      .up_blocked_ms = actor->up_blocked_ms,
-                      .down_blocked_ms = actor->down_blocked_ms,
-                      .key = key_of(sim, actor->key)};
+    SimActor fresh = {
+        .alive = true,
+        .envs = sim_range(&sim->rng, 1, SIM_ENVS_MAX),
+        .speed = sim_range(&sim->rng, 1, 4),
+        .spool = sim->spool_max > 0 ? (uint64_t)sim_range(&sim->rng, 0, sim->spool_max) : 0,
+        .up_blocked_ms = actor->up_blocked_ms,
+        .down_blocked_ms = actor->down_blocked_ms,
+        .key = key_of(sim, actor->key)};
     *actor = fresh;
     sim_check(sim, sim->num_lives < SIM_LIVES_MAX, "too many actor processes");
     actor->life = sim->num_lives++;
@@ -44,6 +46,7 @@ void actor_begin(Sim *sim, int i)
         .role = ROLE_ACTOR, .has_spec = true, .spec = sim->spec, .num_envs = (uint32_t)actor->envs};
     snprintf(hello.name, sizeof hello.name, "life%d", actor->life);
     uplink_start(&actor->uplink, &hello, &actor->outbox, &sim->ids[actor->session], sim->now_ms);
+    actor->uplink.spool_segments = actor->spool;
     actor->sessions_seen = actor->uplink.sessions;
 }
 
@@ -133,7 +136,9 @@ static bool step_lane(Sim *sim, SimActor *actor, int i)
         lane->episode_steps++;
         uplink_count_steps(&actor->uplink, 1);
         actor->session_steps++;
-        sim_check(sim, actor->session_steps <= actor->step_limit,
+        bool spools = uplink_spools(&actor->uplink);
+        sim_tally.spooled += spools;
+        sim_check(sim, spools || actor->session_steps <= actor->step_limit,
                   "life %d takes its step %llu, its limit is %llu", actor->life,
                   (unsigned long long)actor->session_steps, (unsigned long long)actor->step_limit);
         if (ends)
@@ -163,15 +168,19 @@ static void take_steps(Sim *sim, SimActor *actor)
         actor->first = (actor->first + 1) % actor->envs;
     }
     sim_check(sim, any || actor->blocked, "an actor does nothing and has no reason");
-    if (uplink_credit(&actor->uplink) == 0)
+    if (uplink_credit(&actor->uplink) == 0 && actor->uplink.state == UPLINK_ACTIVE)
         flush(sim, actor, true);
+    uint64_t room = actor->spool + (uint64_t)actor->envs; /* a step that is dropped ends one too */
+    sim_check(sim, !uplink_spools(&actor->uplink) || outbox_unacked(&actor->outbox) <= room,
+              "life %d has %llu segments in a spool of %llu", actor->life,
+              (Ull)outbox_unacked(&actor->outbox), (Ull)actor->spool);
 }
 
 static void take_welcome(Sim *sim, SimActor *actor)
 {
     const Welcome *welcome = &actor->uplink.welcome;
     if (!actor->configured) {
-        int places = sim_range(&sim->rng, actor->envs, 6 * actor->envs + 4);
+        int places = sim_range(&sim->rng, actor->envs, 6 * actor->envs + 4) + (int)actor->spool;
         CHECK(outbox_new(&actor->outbox, places, 1, 1, SIM_STEPS_MAX) == 0);
     }
     actor->configured = true;
@@ -332,6 +341,7 @@ void actor_work(Sim *sim, int i)
         sim_check(sim, reason[0] != '\0', "an actor waits without a reason");
         if (actor->waiting_since_ms == 0)
             actor->waiting_since_ms = sim->now_ms;
+        sim_tally.full += uplink_spools(uplink) && uplink_credit(uplink) == 0;
         return;
     }
     actor->waiting_since_ms = 0;

@@ -139,6 +139,8 @@ static void show_tally(void)
            "%llu by actors\n",
            (Ull)sim_tally.segments, (Ull)sim_tally.steps, (Ull)sim_tally.given_up,
            (Ull)sim_tally.lost_in_log, (Ull)sim_tally.dropped);
+    printf("%10llu steps without a learner, %llu ticks with a full spool\n", (Ull)sim_tally.spooled,
+           (Ull)sim_tally.full);
     printf("%10llu sessions expired\n", (Ull)sim_tally.expired);
     printf("%10.1f hours of their time\n", (double)sim_tally.ms / 3600000);
 }
