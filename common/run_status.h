@@ -40,6 +40,7 @@ typedef struct ActorStatus {
     bool draining;
     EnvFaults faults;                 /* of its environments, since its process began */
     char last_fault[STATUS_TEXT_MAX]; /* empty before the first */
+    char via[64];                     /* the relay that it has dialled; empty: none */
 } ActorStatus;
 
 typedef struct RunStatus {
@@ -60,6 +61,7 @@ typedef struct RunStatus {
     double best_return;           /* of the best evaluation; NaN before the first */
     uint32_t publish_interval_ms; /* effective */
     uint32_t evaluators;
+    uint32_t relays;
     uint64_t wall_ms; /* since this start of the learner */
     uint32_t num_alarms;
     char alarms[STATUS_ALARMS_MAX][STATUS_TEXT_MAX]; /* what a person should look at */

@@ -58,6 +58,9 @@ static void encode_hello(const Hello *hello, WireBody *body)
     out->num_envs = hello->num_envs;
     out->acked_steps = hello->acked_steps;
     out->has_sent = hello->has_sent;
+    out->origin_key = text(hello->origin_key);
+    out->origin_roles = hello->origin_roles;
+    out->via = text(hello->via);
 }
 
 static void encode_welcome(const Welcome *welcome, WireBody *body)
@@ -190,6 +193,7 @@ static void encode_status(const RunStatus *status, WireBody *body)
     out->best_return = status->best_return;
     out->publish_interval_ms = status->publish_interval_ms;
     out->evaluators = status->evaluators;
+    out->relays = status->relays;
     out->wall_ms = status->wall_ms;
     encode_health(status, body);
 }
@@ -231,6 +235,7 @@ void wire_encode_actor(const ActorStatus *actor, WireBody *body)
     out->draining = actor->draining;
     out->env_faults = faults_column(&actor->faults);
     out->last_fault = text(actor->last_fault);
+    out->via = text(actor->via);
     polyak__status__init(&body->status);
     body->actors[0] = out;
     body->status.actors = body->actors;
@@ -312,6 +317,9 @@ void wire_encode(const Message *message, const WireLimits *dims, WireBody *body)
         polyak__outcome__init(&body->outcome);
         body->outcome.done = message->outcome.done;
         body->outcome.text = text(message->outcome.text);
+        return;
+    case MESSAGE_GONE:
+        polyak__gone__init(&body->gone);
         return;
     }
     CHECK(false); /* a kind that is none */

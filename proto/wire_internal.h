@@ -32,6 +32,7 @@ typedef struct WireBody {
         Polyak__Set set;
         Polyak__Drain drain;
         Polyak__Outcome outcome;
+        Polyak__Gone gone;
     };
     Polyak__Version version;
     Polyak__Spec spec;
@@ -62,6 +63,14 @@ int wire_decode(MessageKind kind, const ProtobufCMessage *body, const WireLimits
 
 Version wire_decode_version(const Polyak__Version *version);
 
+/* --- wire_decode_status.c ----------------------------------------------------------------------
+ */
+
+int wire_decode_status(const Polyak__Status *in, WireArena *arena, RunStatus *status, Err *err);
+
+/* In what is only shown NaN is the one way to say "not known". */
+double wire_known(double value);
+
 /* --- wire_policy.c: shape and parameters of a policy -------------------------------------------
  */
 
@@ -79,6 +88,9 @@ int wire_decode_policy(const ProtobufCBinaryData *layer_sizes,
  * that are no fields. Time and stack are bounded; nothing is allocated. */
 int wire_scan(const ProtobufCMessageDescriptor *descriptor, const char *what, const uint8_t *bytes,
               size_t num_bytes, size_t *num_elements, Err *err);
+
+/* Whether the bytes are whole fields of any message: no field ends beyond them. */
+bool wire_scan_is_whole(const uint8_t *bytes, size_t num_bytes);
 
 /* --- wire_arena.c ------------------------------------------------------------------------------
  */

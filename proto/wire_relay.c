@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "proto/wire_internal.h"
 
 /* Field numbers of polyak.proto. A field is written also where it has its default value, which
  * protobuf-c would leave out: it has to win over what stood there. */
@@ -38,6 +39,11 @@ static size_t put_text(uint8_t *out, uint32_t field, const char *text, size_t te
     bytes += put_varint(out + bytes, (uint32_t)length);
     memcpy(out + bytes, text, length);
     return bytes + length;
+}
+
+bool wire_may_append(const uint8_t *frame, size_t frame_bytes)
+{
+    return frame_bytes > 0 && wire_scan_is_whole(frame + 1, frame_bytes - 1);
 }
 
 size_t wire_append_origin(const HelloOrigin *origin, uint8_t out[WIRE_APPENDED_BYTES_MAX])

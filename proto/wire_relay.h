@@ -4,6 +4,7 @@
 #ifndef POLYAK_PROTO_WIRE_RELAY_H
 #define POLYAK_PROTO_WIRE_RELAY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,12 @@ typedef struct HelloOrigin {
 
 /* Bytes that hold what one of the functions appends. */
 enum { WIRE_APPENDED_BYTES_MAX = 2 * (2 + WIRE_NAME_MAX) + 2 + WIRE_ENDPOINT_MAX + 16 };
+
+/* Whether what is appended to this frame is read as fields of its own. To be asked before each
+ * append: the last field of a hostile frame may claim more bytes than there are, and would swallow
+ * what follows, so that an origin which the peer wrote itself would stand. Such a frame is not
+ * passed on. */
+bool wire_may_append(const uint8_t *frame, size_t frame_bytes);
 
 /* Writes what makes a Hello say this origin, whatever it said; returns the number of bytes. */
 size_t wire_append_origin(const HelloOrigin *origin, uint8_t out[WIRE_APPENDED_BYTES_MAX]);

@@ -8,7 +8,7 @@
 
 enum {
     FIELDS_MAX = 64, /* of a message, repeated ones and what a later version may add included */
-    INSIDE_FIELDS_MAX = 24, /* of a message inside another one; an ActorStatus has 23 */
+    INSIDE_FIELDS_MAX = 24, /* of a message inside another one; an ActorStatus has 24 */
     VARINT_BYTES_MAX = 10,
 };
 
@@ -143,4 +143,16 @@ int wire_scan(const ProtobufCMessageDescriptor *descriptor, const char *what, co
     int rc = scan_message(&scan, descriptor, (Cursor){bytes, bytes + num_bytes});
     *num_elements = scan.num_elements;
     return rc;
+}
+
+bool wire_scan_is_whole(const uint8_t *bytes, size_t num_bytes)
+{
+    Cursor cursor = {bytes, bytes + num_bytes};
+    Cursor body;
+    uint64_t tag;
+    while (cursor.next < cursor.end) {
+        if (!take_varint(&cursor, &tag) || tag > UINT32_MAX || !take_value(&cursor, tag & 7, &body))
+            return false;
+    }
+    return true;
 }

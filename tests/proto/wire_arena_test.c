@@ -109,6 +109,8 @@ static void test_the_largest_small_messages_fit(void **state)
     memset(hello.hello.name, 'n', WIRE_NAME_MAX);
     for (int i = 0; i < WIRE_LABELS_MAX; i++)
         memset(hello.hello.labels[i], 'l', WIRE_NAME_MAX);
+    memset(hello.hello.origin_key, 'k', WIRE_NAME_MAX);
+    memset(hello.hello.via, 'v', WIRE_NAME_MAX);
     Spec *spec = &hello.hello.spec;
     memset(spec->name, 's', SPEC_NAME_MAX);
     spec->obs_dim = SPEC_OBS_DIM_MAX;
@@ -184,6 +186,7 @@ static void test_a_status_of_the_whole_fleet_fits_into_its_bound(void **state)
         fill_text(actor->labels, sizeof actor->labels);
         fill_text(actor->key, sizeof actor->key);
         fill_text(actor->last_fault, sizeof actor->last_fault);
+        fill_text(actor->via, sizeof actor->via);
         actor->policy_epoch_old = true; /* all bits set are no truth value */
         actor->draining = true;
     }

@@ -92,7 +92,8 @@ static void test_an_empty_body_is_no_message_unless_it_says_all(void **state)
         bool says_all = kind == MESSAGE_ACK || kind == MESSAGE_HEARTBEAT ||
                         kind == MESSAGE_STATUS_REQUEST || kind == MESSAGE_STATUS ||
                         kind == MESSAGE_OUTCOME || kind == MESSAGE_HELLO ||
-                        kind == MESSAGE_WELCOME; /* of version 0 */
+                        kind == MESSAGE_WELCOME || /* of version 0 */
+                        kind == MESSAGE_GONE;
         start((MessageKind)kind);
         assert_int_equal(code_of_writer(), says_all ? ERR_OK : ERR_FORMAT);
     }
@@ -220,6 +221,34 @@ static void test_names_and_labels_have_limits(void **state)
     assert_int_equal(code_of_writer(), ERR_OK);
     write_text(&writer, 6, "site=a");
     assert_int_equal(code_of_writer(), ERR_FORMAT);
+}
+
+/* The name of a key says whose a session is: it is never mended. */
+static void test_an_origin_is_a_sound_key_with_known_roles(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"a b", "-a", "a\x1b[2J", "../a", "é", "a*"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        Message message = sound(MESSAGE_HELLO);
+        snprintf(message.hello.origin_key, sizeof message.hello.origin_key, "%s", bad[i]);
+        assert_int_equal(code_of(&message, NULL), ERR_FORMAT);
+    }
+    char longest[WIRE_NAME_MAX + 2];
+    memset(longest, 'x', sizeof longest);
+    longest[WIRE_NAME_MAX + 1] = '\0';
+    for (unsigned field = 11; field <= 13; field += 2) {
+        write_hello(16);
+        write_spec(1, 4);
+        write_text(&writer, field, longest + 1);
+        assert_int_equal(code_of_writer(), ERR_OK);
+        write_text(&writer, field, longest);
+        assert_int_equal(code_of_writer(), ERR_FORMAT);
+    }
+    for (uint32_t roles = 30; roles <= 33; roles++) {
+        Message message = sound(MESSAGE_HELLO);
+        message.hello.origin_roles = roles;
+        assert_int_equal(code_of(&message, NULL), roles <= 31 ? ERR_OK : ERR_FORMAT);
+    }
 }
 
 static void test_limits_of_a_welcome_hold(void **state)
@@ -446,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_action_bounds_have_the_length_of_act_dim),
         cmocka_unit_test(test_the_last_of_repeated_specs_counts_and_merges),
         cmocka_unit_test(test_names_and_labels_have_limits),
+        cmocka_unit_test(test_an_origin_is_a_sound_key_with_known_roles),
         cmocka_unit_test(test_limits_of_a_welcome_hold),
         cmocka_unit_test(test_reasons_are_those_of_the_protocol),
         cmocka_unit_test(test_limits_of_a_segment_hold),

@@ -112,6 +112,11 @@ static inline void random_hello(Rng *rng, Hello *hello)
     if (hello->has_spec)
         random_spec(rng, &hello->spec);
     hello->num_envs = random_between(rng, 1, WIRE_ENVS_MAX);
+    if (rng_below(rng, 2) == 0)
+        snprintf(hello->origin_key, sizeof hello->origin_key, "node-%u",
+                 random_between(rng, 0, UINT32_MAX));
+    hello->origin_roles = (uint32_t)random_uint(rng, ROLE_RELAY + 1);
+    random_text(rng, hello->via, sizeof hello->via);
 }
 
 static inline void random_welcome(Rng *rng, Welcome *welcome)
@@ -211,6 +216,7 @@ static inline void random_actor(Rng *rng, ActorStatus *actor)
     actor->draining = rng_below(rng, 2) == 0;
     random_faults(rng, &actor->faults);
     random_text(rng, actor->last_fault, sizeof actor->last_fault);
+    random_text(rng, actor->via, sizeof actor->via);
 }
 
 static inline void random_status(Rng *rng, RandomMemory *memory, RunStatus *status)
@@ -232,6 +238,7 @@ static inline void random_status(Rng *rng, RandomMemory *memory, RunStatus *stat
     status->best_return = rng_below(rng, 2) == 0 ? (double)NAN : random_real(rng);
     status->publish_interval_ms = (uint32_t)random_uint(rng, 32);
     status->evaluators = (uint32_t)random_uint(rng, 32);
+    status->relays = (uint32_t)random_uint(rng, 32);
     status->wall_ms = random_uint(rng, 64);
     random_health(rng, status);
     status->num_actors = (uint32_t)rng_below(rng, RANDOM_ACTORS_MAX + 1);
@@ -325,6 +332,7 @@ static inline void random_message(Rng *rng, MessageKind kind, const WireLimits *
         message->bye = (ByeReason)random_between(rng, BYE_FINISHED, BYE_RESTARTING);
         break;
     case MESSAGE_STATUS_REQUEST:
+    case MESSAGE_GONE:
         break;
     case MESSAGE_STATUS:
         random_status(rng, memory, &message->status);

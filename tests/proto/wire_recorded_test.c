@@ -12,7 +12,8 @@
 
 #include "tests/proto/wire_recorded.h"
 
-enum { NUM_FRAMES = MESSAGE_KIND_LAST, LEAST_RECORDED = 13 };
+/* Kinds that version 3 had at first, and what was recorded after them. */
+enum { NUM_KINDS = MESSAGE_OUTCOME, NUM_WEIGHTS = 2, LEAST_RECORDED = 13 };
 
 static const WireLimits dims = {.obs_dim = 3, .act_dim = 2, .segment_steps_max = 4};
 static const uint8_t join_topic[WIRE_TOPIC_MAX] = "J0123456789abcdef";
@@ -189,6 +190,24 @@ static Message sample_with_diverged(void)
     return (Message){.kind = MESSAGE_EVAL_RESULT, .eval_result = {9, 20, -150.5, 12.25, 200, 3}};
 }
 
+/* The same, after that: what relays say and bring about. */
+static Message sample_with_relay(MessageKind kind)
+{
+    Message message = {.kind = kind};
+    if (kind == MESSAGE_HELLO) {
+        message.hello = sample_hello();
+        snprintf(message.hello.origin_key, sizeof message.hello.origin_key, "node7");
+        message.hello.origin_roles = 1 << ROLE_ACTOR | 1 << ROLE_OBSERVER;
+        snprintf(message.hello.via, sizeof message.hello.via, "rack1");
+    } else if (kind == MESSAGE_STATUS) {
+        message.status = sample_status();
+        message.status.relays = 2;
+        for (uint32_t i = 0; i < 2; i++)
+            snprintf(status_actors[i].via, sizeof status_actors[i].via, "rack%u", i);
+    }
+    return message;
+}
+
 static void sample_policy(Mlp *mlp, const float **params)
 {
     assert_int_equal(mlp_shape(mlp, 3, (int[]){4, 3}, 2, 2, true, NULL), ERR_OK);
@@ -263,26 +282,41 @@ static bool record_message(const Message *message, const char *suffix, Recorded 
     return true;
 }
 
-/* Frame `index` of this version: a message of the uplink for each kind, two of weights, and three
- * with what was added later. */
+/* Frame `index` of what was added later. */
+static bool make_later_frame(int index, Recorded *recorded)
+{
+    Message message;
+    switch (index) {
+    case 0:
+    case 1:
+        message = sample_with_faults(index == 0 ? MESSAGE_HEARTBEAT : MESSAGE_STATUS);
+        return record_message(&message, "_faults", recorded);
+    case 2:
+        message = sample_with_diverged();
+        return record_message(&message, "_diverged", recorded);
+    case 3:
+    case 4:
+        message = sample_with_relay(index == 3 ? MESSAGE_HELLO : MESSAGE_STATUS);
+        return record_message(&message, "_relay", recorded);
+    case 5:
+        message = sample_with_relay(MESSAGE_GONE);
+        return record_message(&message, "", recorded);
+    default:
+        return false;
+    }
+}
+
+/* Frame `index` of this version: a message of the uplink for each kind, two of weights, and what
+ * was added later. */
 static bool make_frame(int index, Recorded *recorded)
 {
-    if (index < NUM_FRAMES) {
+    if (index < NUM_KINDS) {
         Message message = sample((MessageKind)(index + 1));
         return record_message(&message, "", recorded);
     }
-    if (index == NUM_FRAMES + 4) {
-        Message message = sample_with_diverged();
-        return record_message(&message, "_diverged", recorded);
-    }
-    if (index > NUM_FRAMES + 4)
-        return false;
-    if (index >= NUM_FRAMES + 2) {
-        Message message =
-            sample_with_faults(index == NUM_FRAMES + 2 ? MESSAGE_HEARTBEAT : MESSAGE_STATUS);
-        return record_message(&message, "_faults", recorded);
-    }
-    bool is_join = index == NUM_FRAMES + 1;
+    if (index >= NUM_KINDS + NUM_WEIGHTS)
+        return make_later_frame(index - NUM_KINDS - NUM_WEIGHTS, recorded);
+    bool is_join = index == NUM_KINDS + 1;
     Weights weights = {.version = {3, 123456}};
     fill_columns();
     sample_policy(&weights.mlp, &weights.params);
@@ -375,8 +409,8 @@ static void test_hello_and_reject_of_any_version_are_understood(void **state)
     }
 }
 
-/* A peer of this version that was built before they were there. */
-static void test_a_frame_without_faults_has_none(void **state)
+/* Peers of this version that were built before there were faults and relays. */
+static void test_a_frame_without_faults_or_relays_has_none(void **state)
 {
     (void)state;
     static Recorded recorded;
@@ -394,6 +428,13 @@ static void test_a_frame_without_faults_has_none(void **state)
     assert_int_equal(message.status.num_actors, 2);
     assert_int_equal(env_faults_sum(&message.status.actors[1].faults), 0);
     assert_string_equal(message.status.actors[1].last_fault, "");
+    assert_int_equal(message.status.relays, 0);
+    assert_string_equal(message.status.actors[1].via, "");
+    assert_true(recorded_find(WIRE_PROTOCOL_VERSION, "hello", &recorded));
+    assert_int_equal(recorded_unpack(&recorded, NULL, &message, NULL), ERR_OK);
+    assert_string_equal(message.hello.origin_key, "");
+    assert_int_equal(message.hello.origin_roles, 0);
+    assert_string_equal(message.hello.via, "");
 }
 
 static int print_frames(void)
@@ -416,7 +457,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_this_version_writes_what_was_recorded_of_it),
         cmocka_unit_test(test_earlier_versions_are_read_or_refused_in_one_line),
         cmocka_unit_test(test_hello_and_reject_of_any_version_are_understood),
-        cmocka_unit_test(test_a_frame_without_faults_has_none),
+        cmocka_unit_test(test_a_frame_without_faults_or_relays_has_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

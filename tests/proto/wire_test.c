@@ -37,6 +37,9 @@ static void same_hello(const Hello *a, const Hello *b)
     SAME_UINT(num_envs);
     SAME_UINT(acked_steps);
     SAME_UINT(has_sent);
+    SAME_TEXT(origin_key);
+    SAME_UINT(origin_roles);
+    SAME_TEXT(via);
 }
 
 static void same_welcome(const Welcome *a, const Welcome *b)
@@ -133,6 +136,7 @@ static void same_actor(const ActorStatus *a, const ActorStatus *b)
     SAME_UINT(draining);
     SAME_FAULTS(faults);
     SAME_TEXT(last_fault);
+    SAME_TEXT(via);
 }
 
 static void same_health(const RunStatus *a, const RunStatus *b)
@@ -176,6 +180,7 @@ static void same_status(const RunStatus *a, const RunStatus *b)
     SAME_REAL(best_return);
     SAME_UINT(publish_interval_ms);
     SAME_UINT(evaluators);
+    SAME_UINT(relays);
     SAME_UINT(wall_ms);
     SAME_UINT(num_actors);
     for (uint32_t i = 0; i < a->num_actors; i++)
@@ -231,6 +236,7 @@ static void same_message(const Message *a, const Message *b, const WireLimits *d
         SAME_UINT(bye);
         break;
     case MESSAGE_STATUS_REQUEST:
+    case MESSAGE_GONE:
         break;
     case MESSAGE_STATUS:
         same_status(&a->status, &b->status);
