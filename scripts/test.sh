@@ -83,10 +83,10 @@ check_leak_sanitizer
 test_configuration test-gcc
 if [ $quick = no ]; then
     test_configuration test-clang # and the lint: clang-tidy wants clang's flags
-    # As it is used. What a sanitizer takes itself, of memory and of time, would hide what the
-    # programs take; other whole runs were tested above.
+    # As it is used, packed and started. What a sanitizer takes itself, of memory and of time, would
+    # hide what the programs take; other whole runs were tested above.
     test_configuration test-release \
-        --tests-regex '^(common|proto|actor|learner|sim)\.|^e2e\.(memory|quiet|old_cpu)$'
+        --tests-regex '^(common|proto|net|actor|learner|relay|sim|deploy)\.|^e2e\.(memory|quiet|old_cpu)$'
     # As it is used on lesser CPUs.
     if grep -qw avx2 /proc/cpuinfo; then
         echo 'The same programs, held to AVX2'
