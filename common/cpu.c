@@ -1,6 +1,7 @@
 #include "common/cpu.h"
 
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -277,6 +278,22 @@ static int parse_list(const char *list, cpu_set_t *set, size_t bytes, Err *err)
     }
 }
 
+/* Libraries may have threads of their own before main() begins. */
+static int pin_threads(const cpu_set_t *wanted, size_t bytes)
+{
+    int code = sched_setaffinity(0, bytes, wanted);
+    DIR *tasks = opendir("/proc/self/task");
+    const struct dirent *entry = NULL;
+    while (tasks && code == 0 && (entry = readdir(tasks))) {
+        pid_t thread = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (thread > 0)
+            code = sched_setaffinity(thread, bytes, wanted);
+    }
+    if (tasks)
+        closedir(tasks);
+    return code;
+}
+
 /* Takes the processors of the list; `usable` is what the process has. */
 static int pin(const char *list, const cpu_set_t *usable, cpu_set_t *wanted, size_t bytes, Err *err)
 {
@@ -291,7 +308,7 @@ static int pin(const char *list, const cpu_set_t *usable, cpu_set_t *wanted, siz
         return err_set(err, ERR_USAGE, "--cpus %.100s: this process may not use %zu, but only %s",
                        list, i, text);
     }
-    if (sched_setaffinity(0, bytes, wanted) != 0)
+    if (pin_threads(wanted, bytes) != 0)
         return err_set(err, ERR_USAGE, "--cpus %.100s: %s", list, strerror(errno));
     return ERR_OK;
 }

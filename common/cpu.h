@@ -9,8 +9,8 @@
 
 #include "common/err.h"
 
-/* Keeps the process on these processors: "0,4-7"; empty: nothing is changed. To be called before
- * there are other threads; they and child processes inherit it, and cpu_usable_count() follows it.
+/* Keeps the process on these processors: "0,4-7"; empty: nothing is changed. To be called
+ * before it starts threads; they and child processes inherit it, and cpu_usable_count() follows it.
  * ERR_USAGE for what is no such list, and for processors that the process may not use. */
 int cpu_pin(const char *list, Err *err);
 
