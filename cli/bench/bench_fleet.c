@@ -29,7 +29,7 @@ enum {
 typedef struct Sum {
     int64_t ns;
     uint64_t connected, joined, ended, refused, reconnects;
-    uint64_t steps, late_steps, acked_steps, segments, acked_segments, bytes;
+    uint64_t steps, missed_steps, waited_ns, acked_steps, segments, acked_segments, bytes;
     uint64_t resent, lost_segments, lost_steps, unacked_segments, weights;
     double cpu_s;
 } Sum;
@@ -67,7 +67,8 @@ static Sum add_up(const FleetRun *run)
         sum.refused += atomic_load(&count->refused);
         sum.reconnects += atomic_load(&count->reconnects);
         sum.steps += atomic_load(&count->steps);
-        sum.late_steps += atomic_load(&count->late_steps);
+        sum.missed_steps += atomic_load(&count->missed_steps);
+        sum.waited_ns += atomic_load(&count->waited_ns);
         sum.acked_steps += atomic_load(&count->acked_steps);
         sum.segments += atomic_load(&count->segments);
         sum.acked_segments += atomic_load(&count->acked_segments);
@@ -294,9 +295,17 @@ static void report_rates(const FleetRun *run, BenchReport *out)
     bench_report_real(out, "ideal_env_steps_per_s", "steps/s", ideal);
     bench_report_real(out, "taken_env_steps_per_s", "steps/s", taken / seconds);
     bench_report_real(out, "env_steps_per_s", "steps/s, acknowledged", acked);
-    bench_report_real(out, "of_ideal", "of 1", acked / ideal);
-    bench_report_real(out, "late_steps", "of 1: the fleet's own processors do not suffice",
-                      (double)(b->late_steps - a->late_steps) / taken);
+    bench_report_real(out, "of_ideal", "of 1, taken", taken / seconds / ideal);
+    bench_report_real(out, "waited", "of 1: actors that could not step",
+                      (double)(b->waited_ns - a->waited_ns) / 1e9 / seconds / run->fleet.peers);
+    for (int i = 0; i < run->fleet.processes; i++)
+        if (run->fleet.shared->counts[i].waiting_for.text[0] != '\0') {
+            bench_report_text(out, "waiting_for", run->fleet.shared->counts[i].waiting_for.text);
+            break;
+        }
+    double missed = (double)(b->missed_steps - a->missed_steps);
+    bench_report_real(out, "missed", "of 1: steps for which the simulation had no processor time",
+                      missed / (missed + taken));
     bench_report_real(out, "segments_per_s", "segments/s, acknowledged",
                       (double)(b->acked_segments - a->acked_segments) / seconds);
     bench_report_real(out, "segment_mb_per_s", "MB/s",

@@ -34,8 +34,9 @@ typedef struct FleetCount {
     _Atomic uint64_t ended;                  /* to which the learner said that the run is done */
     _Atomic uint64_t refused;                /* for good */
     _Atomic uint64_t reconnects;
-    _Atomic uint64_t steps;      /* taken */
-    _Atomic uint64_t late_steps; /* of these, by more than a step's time: too few processors */
+    _Atomic uint64_t steps;        /* taken */
+    _Atomic uint64_t missed_steps; /* not taken: the process had not enough processor time */
+    _Atomic uint64_t waited_ns;    /* of all actors, that they could not step */
     _Atomic uint64_t acked_steps;
     _Atomic uint64_t segments; /* closed */
     _Atomic uint64_t acked_segments;
@@ -46,6 +47,7 @@ typedef struct FleetCount {
     _Atomic uint64_t unacked_segments; /* at the end */
     _Atomic uint64_t weights;          /* versions that came into use */
     _Atomic uint64_t num_arrivals;
+    Err waiting_for;     /* why the last one waited, while it was measured */
     _Atomic bool failed; /* complete before: */
     Err trouble;         /* why one of its actors was refused or could not go on */
 } FleetCount;

@@ -97,17 +97,44 @@ static int record_round(SimActor *actor, const SimFleet *all, int64_t now_ms)
     return taken;
 }
 
-static bool may_step(const SimActor *actor, int64_t now_ms)
+static int open_lanes(const SimActor *actor)
 {
-    return actor->outbox.places > 0 && !uplink_why_wait(&actor->connection.uplink, actor->version,
-                                                        actor->downlink.received_ms, now_ms);
+    int lanes = 0;
+    for (int i = 0; i < actor->num_lanes; i++)
+        lanes += actor->lanes[i].open != NULL;
+    return lanes;
+}
+
+/* Why no step may be taken; NULL when one may. */
+static const char *why_wait(const SimActor *actor, int64_t now_ms)
+{
+    const Outbox *outbox = &actor->outbox;
+    if (outbox->places == 0)
+        return "waiting for the learner";
+    const char *why = uplink_why_wait(&actor->connection.uplink, actor->version,
+                                      actor->downlink.received_ms, now_ms);
+    if (!why && outbox->num_free == 0 && open_lanes(actor) == 0)
+        why = "the outbox is full: waiting for acknowledgements";
+    return why;
+}
+
+/* Counts the time that an actor waits, and for what. */
+static void note_wait(SimActor *actor, const SimFleet *all, const char *why, int64_t now_ns)
+{
+    if (actor->waiting_ns > 0)
+        add(&all->count->waited_ns, (uint64_t)(now_ns - actor->waiting_ns));
+    actor->waiting_ns = why ? now_ns : 0;
+    if (why && all->measuring)
+        (void)err_set(&all->count->waiting_for, ERR_OK, "%s", why);
 }
 
 /* Takes the step whose time is over, and begins the next one. */
 static void step(SimActor *actor, const SimFleet *all, int64_t now_ns)
 {
     int64_t now_ms = now_ns / 1000000;
-    if (!may_step(actor, now_ms)) {
+    const char *why = why_wait(actor, now_ms);
+    note_wait(actor, all, why, now_ns);
+    if (why) {
         actor->step_ns = 0;
         return;
     }
@@ -131,7 +158,8 @@ static void step(SimActor *actor, const SimFleet *all, int64_t now_ns)
     }
     actor->step_ns += all->step_ns;
     if (all->step_ns > 0 && actor->step_ns <= now_ns) {
-        add(&all->count->late_steps, taken);
+        uint64_t missed = (uint64_t)((now_ns - actor->step_ns) / all->step_ns + 1);
+        add(&all->count->missed_steps, missed * taken);
         actor->step_ns = now_ns + all->step_ns;
     }
 }
@@ -220,8 +248,7 @@ static void fill_heartbeat(SimActor *actor, int64_t now_ms)
     status->env_steps = actor->connection.uplink.steps_taken;
     status->version = actor->version;
     status->sessions = (uint32_t)actor->connection.uplink.sessions;
-    const char *why = uplink_why_wait(&actor->connection.uplink, actor->version,
-                                      actor->downlink.received_ms, now_ms);
+    const char *why = why_wait(actor, now_ms);
     snprintf(status->waiting_for, sizeof status->waiting_for, "%s", why ? why : "");
 }
 

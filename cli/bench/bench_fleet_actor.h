@@ -40,12 +40,13 @@ typedef struct SimActor {
     int num_lanes;
     int first; /* lane whose turn it is */
     SimLane *lanes;
-    bool active;      /* counted as connected */
-    bool ended;       /* refused, or the run is done */
-    bool first_frame; /* the next weights answer a join: no latency is taken */
-    int64_t step_ns;  /* when the step in flight is over; 0: none is */
-    int64_t look_ns;  /* when the sockets are looked at next, whatever comes */
-    uint64_t steps;   /* taken, ever */
+    bool active;        /* counted as connected */
+    bool ended;         /* refused, or the run is done */
+    bool first_frame;   /* the next weights answer a join: no latency is taken */
+    int64_t step_ns;    /* when the step in flight is over; 0: none is */
+    int64_t waiting_ns; /* since when it waits, as far as that is counted; 0: it steps */
+    int64_t look_ns;    /* when the sockets are looked at next, whatever comes */
+    uint64_t steps;     /* taken, ever */
     uint64_t segments;
     uint64_t rate_steps;         /* of the steps at the begin of the rate's window, */
     int64_t rate_ms;             /* and when that was */
