@@ -22,8 +22,9 @@ enum {
 
 struct Publisher {
     void *socket;
-    uint8_t *frame; /* topic "W", then the newest policy */
-    size_t frame_bytes;
+    uint8_t *frame;     /* topic "W", then the newest policy */
+    size_t frame_bytes; /* 0: there is none */
+    size_t frame_places;
     int64_t sent_ms;
     Trust *trust; /* NULL: none */
     char endpoint[WIRE_ENDPOINT_MAX + 1];
@@ -107,22 +108,52 @@ static void send_frame(Publisher *publisher, const uint8_t *topic, size_t topic_
         zmq_msg_close(&message);
 }
 
+/* Makes place for a frame. */
+static int reserve(Publisher *publisher, size_t bytes)
+{
+    if (bytes > publisher->frame_places) {
+        uint8_t *frame = realloc(publisher->frame, bytes);
+        if (!frame)
+            return ERR_NOMEM;
+        publisher->frame = frame;
+        publisher->frame_places = bytes;
+    }
+    publisher->frame_bytes = bytes;
+    publisher->frame[0] = 'W';
+    return ERR_OK;
+}
+
+int publisher_keep(Publisher *publisher, const uint8_t *body, size_t body_bytes)
+{
+    int code = reserve(publisher, 1 + body_bytes);
+    if (code == ERR_OK)
+        memcpy(publisher->frame + 1, body, body_bytes);
+    return code;
+}
+
+void publisher_broadcast(Publisher *publisher, int64_t now_ms)
+{
+    if (publisher->frame_bytes == 0)
+        return;
+    publisher->sent_ms = now_ms;
+    send_frame(publisher, publisher->frame, 1);
+}
+
+void publisher_forget(Publisher *publisher)
+{
+    publisher->frame_bytes = 0;
+}
+
 int publisher_send(Publisher *publisher, const Mlp *mlp, const float *params, Version version,
                    int64_t now_ms)
 {
     const uint8_t topic = 'W';
     Weights weights = {.version = version, .mlp = *mlp, .params = params};
-    size_t bytes = wire_weights_size(&weights, 1);
-    if (bytes > publisher->frame_bytes) {
-        uint8_t *frame = realloc(publisher->frame, bytes);
-        if (!frame)
-            return ERR_NOMEM;
-        publisher->frame = frame;
-    }
-    publisher->frame_bytes = bytes;
+    int code = reserve(publisher, wire_weights_size(&weights, 1));
+    if (code != ERR_OK)
+        return code;
     wire_weights_pack(&weights, &topic, 1, publisher->frame);
-    publisher->sent_ms = now_ms;
-    send_frame(publisher, &topic, 1);
+    publisher_broadcast(publisher, now_ms);
     return ERR_OK;
 }
 
@@ -134,7 +165,7 @@ void publisher_receive(Publisher *publisher)
         if (bytes < 0)
             return;
         bool join = bytes == 1 + WIRE_TOPIC_MAX && event[0] == 1 && event[1] == 'J';
-        if (join && publisher->frame)
+        if (join && publisher->frame_bytes > 0)
             send_frame(publisher, event + 1, WIRE_TOPIC_MAX);
     }
 }
@@ -175,10 +206,8 @@ static void drop_when_due(Publisher *publisher, int64_t now_ms)
 void publisher_tick(Publisher *publisher, int64_t now_ms)
 {
     drop_when_due(publisher, now_ms);
-    if (!publisher->frame || now_ms - publisher->sent_ms < RESEND_MS)
-        return;
-    publisher->sent_ms = now_ms;
-    send_frame(publisher, publisher->frame, 1);
+    if (now_ms - publisher->sent_ms >= RESEND_MS)
+        publisher_broadcast(publisher, now_ms);
 }
 
 uint32_t publisher_interval_ms(const Publisher *publisher, uint32_t subscribers,

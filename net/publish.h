@@ -1,9 +1,10 @@
 /* Weights out: the XPUB socket, the newest policy as a frame, and the joins of actors that need it
- * now. Owned by the loop thread. */
+ * now. The learner has one, and each relay. Owned by the loop thread. */
 #ifndef POLYAK_NET_PUBLISH_H
 #define POLYAK_NET_PUBLISH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -24,6 +25,15 @@ void *publisher_socket(Publisher *publisher);
 /* Makes the newest policy known to everybody. ERR_NOMEM. */
 int publisher_send(Publisher *publisher, const Mlp *mlp, const float *params, Version version,
                    int64_t now_ms);
+
+/* The same in two steps, for a policy that somebody else has made a frame of: `body` is a frame
+ * without its topic, and is copied. From publisher_keep() on joins are answered with it;
+ * publisher_broadcast() sends it to everybody. ERR_NOMEM. */
+int publisher_keep(Publisher *publisher, const uint8_t *body, size_t body_bytes);
+void publisher_broadcast(Publisher *publisher, int64_t now_ms);
+
+/* Forgets the newest policy: until there is another one, nobody gets any. */
+void publisher_forget(Publisher *publisher);
 
 /* Answers joins; to be called when the socket is readable. */
 void publisher_receive(Publisher *publisher);

@@ -1,16 +1,17 @@
 #include "net/zmq_watch.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <zmq.h>
 
-static int is_readable(const ZmqWatch *watch)
+static int is_ready(const ZmqWatch *watch)
 {
     int events = 0;
     size_t bytes = sizeof events;
     zmq_getsockopt(watch->socket, ZMQ_EVENTS, &events, &bytes);
-    return events & ZMQ_POLLIN;
+    return events & watch->events;
 }
 
 static void on_idle(uv_idle_t *handle)
@@ -30,7 +31,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 static void on_prepare(uv_prepare_t *handle)
 {
     ZmqWatch *watch = handle->data;
-    if (is_readable(watch))
+    if (is_ready(watch))
         uv_idle_start(&watch->idle, on_idle);
 }
 
@@ -38,7 +39,7 @@ static void on_check(uv_check_t *handle)
 {
     ZmqWatch *watch = handle->data;
     uv_idle_stop(&watch->idle);
-    if (is_readable(watch))
+    if (is_ready(watch))
         watch->readable(watch->context);
 }
 
@@ -51,6 +52,7 @@ int zmq_watch_start(ZmqWatch *watch, uv_loop_t *loop, void *socket, void (*reada
     size_t bytes = sizeof fd;
     if (zmq_getsockopt(socket, ZMQ_FD, &fd, &bytes) != 0)
         return err_set(err, ERR_NET, "a socket cannot be watched: %s", zmq_strerror(zmq_errno()));
+    watch->events = ZMQ_POLLIN;
     watch->socket = socket; /* from here on there is something to close */
     uv_poll_init(loop, &watch->poll, fd);
     uv_prepare_init(loop, &watch->prepare);
@@ -64,13 +66,45 @@ int zmq_watch_start(ZmqWatch *watch, uv_loop_t *loop, void *socket, void (*reada
     return ERR_OK;
 }
 
+void zmq_watch_events(ZmqWatch *watch, int events)
+{
+    watch->events = events;
+}
+
+static void close_handles(ZmqWatch *watch, uv_close_cb closed)
+{
+    uv_close((uv_handle_t *)&watch->poll, closed);
+    uv_close((uv_handle_t *)&watch->prepare, closed);
+    uv_close((uv_handle_t *)&watch->check, closed);
+    uv_close((uv_handle_t *)&watch->idle, closed);
+    watch->socket = NULL;
+}
+
 void zmq_watch_close(ZmqWatch *watch)
 {
-    if (!watch->socket)
+    if (watch->socket)
+        close_handles(watch, NULL);
+}
+
+static void on_let_go(uv_handle_t *handle)
+{
+    ZmqWatch *watch = handle->data;
+    if (--watch->num_closing == 0)
+        free(watch);
+}
+
+void zmq_watch_let_go(ZmqWatch **watch)
+{
+    ZmqWatch *self = *watch;
+    *watch = NULL;
+    if (!self)
         return;
-    uv_close((uv_handle_t *)&watch->poll, NULL);
-    uv_close((uv_handle_t *)&watch->prepare, NULL);
-    uv_close((uv_handle_t *)&watch->check, NULL);
-    uv_close((uv_handle_t *)&watch->idle, NULL);
-    watch->socket = NULL;
+    if (!self->socket) {
+        free(self);
+        return;
+    }
+    self->num_closing = 4;
+    self->poll.data = self;
+    self->idle.data = self;
+    close_handles(self, on_let_go);
 }
