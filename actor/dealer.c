@@ -12,6 +12,7 @@
 
 enum {
     QUEUE_MESSAGES = 1024,
+    CHANNEL_BYTES = 4,
     PORT_MAX = 65535,
 };
 
@@ -58,8 +59,10 @@ static int check_port(const char *endpoint, Err *err)
 int dealer_init(Dealer *dealer, void *zmq_context, const char *connect, size_t message_bytes_max,
                 Err *err)
 {
-    *dealer = (Dealer){
-        .zmq_context = zmq_context, .connect = connect, .message_bytes_max = message_bytes_max};
+    *dealer = (Dealer){.zmq_context = zmq_context,
+                       .connect = connect,
+                       .message_bytes_max = message_bytes_max,
+                       .queue_messages = QUEUE_MESSAGES};
     if (connect[0] == '\0' || strcmp(connect, "@") == 0)
         return err_set(err, ERR_USAGE,
                        "--connect is empty: write tcp://HOST:PORT, ipc://PATH or "
@@ -112,8 +115,8 @@ int dealer_open(Dealer *dealer, Err *err)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
     dialing_turn_keys(&dealer->keys, dealer->heard);
     dealer->heard = false;
-    dialing_prepare(socket, QUEUE_MESSAGES, dealer->message_bytes_max, &dealer->keys);
-    dialing_set(socket, ZMQ_SNDHWM, QUEUE_MESSAGES);
+    dialing_prepare(socket, dealer->queue_messages, dealer->message_bytes_max, &dealer->keys);
+    dialing_set(socket, ZMQ_SNDHWM, dealer->queue_messages);
     dealer->monitor = dialing_watch(dealer->zmq_context, socket);
     if (zmq_connect(socket, dealer->endpoint) != 0) {
         int reason = zmq_errno();
@@ -127,6 +130,19 @@ int dealer_open(Dealer *dealer, Err *err)
     return ERR_OK;
 }
 
+int dealer_send_frame(Dealer *dealer, uint32_t channel, zmq_msg_t *frame)
+{
+    const uint8_t number[CHANNEL_BYTES] = {(uint8_t)channel, (uint8_t)(channel >> 8),
+                                           (uint8_t)(channel >> 16), (uint8_t)(channel >> 24)};
+    if (!dealer->socket)
+        return ERR_MISSING;
+    /* The queue counts messages: once it took the first part, it takes the second. */
+    if (channel != 0 &&
+        zmq_send(dealer->socket, number, sizeof number, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
+        return ERR_FULL;
+    return zmq_msg_send(frame, dealer->socket, ZMQ_DONTWAIT) < 0 ? ERR_FULL : ERR_OK;
+}
+
 int dealer_send(Dealer *dealer, const Message *message, const WireLimits *dims)
 {
     zmq_msg_t frame;
@@ -135,11 +151,9 @@ int dealer_send(Dealer *dealer, const Message *message, const WireLimits *dims)
     if (zmq_msg_init_size(&frame, wire_size(message, dims)) != 0)
         return ERR_NOMEM;
     wire_pack(message, dims, zmq_msg_data(&frame));
-    if (zmq_msg_send(&frame, dealer->socket, ZMQ_DONTWAIT) < 0) {
-        zmq_msg_close(&frame);
-        return ERR_FULL;
-    }
-    return ERR_OK;
+    int code = dealer_send_frame(dealer, 0, &frame);
+    zmq_msg_close(&frame);
+    return code;
 }
 
 void dealer_linger(Dealer *dealer, int linger_ms)
@@ -148,20 +162,53 @@ void dealer_linger(Dealer *dealer, int linger_ms)
         dialing_set(dealer->socket, ZMQ_LINGER, linger_ms);
 }
 
+/* Reads the next part in place of this one. */
+static bool next_part(const Dealer *dealer, zmq_msg_t *part)
+{
+    if (!zmq_msg_more(part))
+        return false;
+    zmq_msg_close(part);
+    zmq_msg_init(part);
+    return zmq_msg_recv(part, dealer->socket, ZMQ_DONTWAIT) >= 0;
+}
+
+int dealer_receive_frame(Dealer *dealer, uint32_t *channel, zmq_msg_t *frame)
+{
+    *channel = 0;
+    if (!dealer->socket || zmq_msg_recv(frame, dealer->socket, ZMQ_DONTWAIT) < 0)
+        return ERR_MISSING;
+    dealer->heard = true;
+    dealer->trouble = NULL;
+    if (!zmq_msg_more(frame))
+        return ERR_OK;
+    const uint8_t *bytes = zmq_msg_data(frame);
+    if (zmq_msg_size(frame) == CHANNEL_BYTES)
+        *channel = (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 |
+                   bytes[0];
+    bool sound = next_part(dealer, frame) && *channel != 0 && !zmq_msg_more(frame);
+    while (next_part(dealer, frame))
+        continue;
+    return sound ? ERR_OK : ERR_FORMAT;
+}
+
+int dealer_unpack(Dealer *dealer, zmq_msg_t *frame, Message *message, Err *err)
+{
+    static const WireLimits no_segments = {0, 0, 0};
+    return wire_unpack(zmq_msg_data(frame), zmq_msg_size(frame), &no_segments, dealer->arena,
+                       message, err);
+}
+
 int dealer_receive(Dealer *dealer, Message *message, Err *err)
 {
     zmq_msg_t frame;
-    if (!dealer->socket)
-        return ERR_MISSING;
+    uint32_t channel = 0;
     zmq_msg_init(&frame);
-    int code = ERR_MISSING;
-    if (zmq_msg_recv(&frame, dealer->socket, ZMQ_DONTWAIT) >= 0) {
-        dealer->heard = true;
-        dealer->trouble = NULL;
-        static const WireLimits no_segments = {0, 0, 0};
-        code = wire_unpack(zmq_msg_data(&frame), zmq_msg_size(&frame), &no_segments, dealer->arena,
-                           message, err);
-    }
+    int code = dealer_receive_frame(dealer, &channel, &frame);
+    if (code == ERR_OK)
+        code = channel == 0 ? dealer_unpack(dealer, &frame, message, err)
+                            : err_set(err, ERR_FORMAT, "it is for a channel");
+    else if (code == ERR_FORMAT)
+        err_set(err, code, "a message has one part");
     zmq_msg_close(&frame);
     return code;
 }

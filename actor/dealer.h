@@ -1,7 +1,12 @@
-/* The actor's uplink socket: a DEALER, made anew for every connection. Owned by the actor's one
- * thread. */
+/* The uplink socket of who dials: a DEALER, made anew for every connection. A relay's carries
+ * channels too: messages of two parts, the channel's number and the frame. Owned by one thread. */
 #ifndef POLYAK_ACTOR_DEALER_H
 #define POLYAK_ACTOR_DEALER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <zmq.h>
 
 #include "actor/dialing.h"
 #include "common/err.h"
@@ -12,6 +17,7 @@ typedef struct Dealer {
     void *socket; /* NULL: none */
     WireArena *arena;
     size_t message_bytes_max;
+    int queue_messages;                   /* each way */
     const char *connect;                  /* an endpoint, or @FILE */
     char endpoint[WIRE_ENDPOINT_MAX + 1]; /* that was dialled last */
     DialKeys keys;
@@ -41,11 +47,22 @@ int dealer_open(Dealer *dealer, Err *err);
 /* ERR_FULL when the socket's queue is full: nothing was sent. */
 int dealer_send(Dealer *dealer, const Message *message, const WireLimits *dims);
 
+/* Sends a frame as it is, on a channel (0: none), and leaves it empty. ERR_FULL when the socket's
+ * queue is full, ERR_MISSING without a socket: nothing was sent, and the frame is as it was. */
+int dealer_send_frame(Dealer *dealer, uint32_t channel, zmq_msg_t *frame);
+
 /* Lets what is queued go out for up to linger_ms when the socket is closed: for the last Bye. */
 void dealer_linger(Dealer *dealer, int linger_ms);
 
 /* The next message, or ERR_MISSING; ERR_FORMAT and the like for one that cannot be read. What it
  * points to lives until the next call. */
 int dealer_receive(Dealer *dealer, Message *message, Err *err);
+
+/* The next frame, undecoded, in place of `frame`, an initialised message; *channel is 0 where it
+ * has none. ERR_MISSING, or ERR_FORMAT for parts that make no message. */
+int dealer_receive_frame(Dealer *dealer, uint32_t *channel, zmq_msg_t *frame);
+
+/* Decodes a frame that was received; as dealer_receive(). */
+int dealer_unpack(Dealer *dealer, zmq_msg_t *frame, Message *message, Err *err);
 
 #endif

@@ -23,11 +23,19 @@ int downlink_init(Downlink *downlink, void *zmq_context, const Spec *spec, Err *
     return downlink->arena ? ERR_OK : err_set(err, ERR_NOMEM, "out of memory");
 }
 
+static void close_socket(Downlink *downlink)
+{
+    if (!downlink->socket)
+        return;
+    if (downlink->on_socket)
+        downlink->on_socket(downlink->context, NULL);
+    zmq_close(downlink->socket);
+    downlink->socket = NULL;
+}
+
 void downlink_destroy(Downlink *downlink)
 {
-    if (downlink->socket)
-        zmq_close(downlink->socket);
-    downlink->socket = NULL;
+    close_socket(downlink);
     wire_arena_destroy(&downlink->arena);
 }
 
@@ -59,8 +67,7 @@ static int dial(Downlink *downlink, Err *err)
 {
     downlink->behind_ms = 0;
     downlink->silent_ms = 0;
-    if (downlink->socket)
-        zmq_close(downlink->socket);
+    close_socket(downlink);
     downlink->socket = zmq_socket(downlink->zmq_context, ZMQ_SUB);
     if (!downlink->socket)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
@@ -71,6 +78,8 @@ static int dial(Downlink *downlink, Err *err)
     if (zmq_connect(downlink->socket, downlink->endpoint) != 0)
         return err_set(err, ERR_NET, "the weights at %s cannot be dialled: %s", downlink->endpoint,
                        zmq_strerror(zmq_errno()));
+    if (downlink->on_socket)
+        downlink->on_socket(downlink->context, downlink->socket);
     return ERR_OK;
 }
 
@@ -107,37 +116,42 @@ static int unpack(Downlink *downlink, zmq_msg_t *frame, Weights *weights, Err *e
     return wire_weights_unpack(data, bytes, downlink->arena, weights, err);
 }
 
-void downlink_poll(Downlink *downlink, Policy *policy, int64_t now_ms)
+bool downlink_receive(Downlink *downlink, zmq_msg_t *frame, Weights *weights, int64_t now_ms)
 {
     if (!downlink->socket)
-        return;
-    zmq_msg_t newest;
+        return false;
     zmq_msg_t next;
     bool any = false;
-    zmq_msg_init(&newest);
     zmq_msg_init(&next);
     while (zmq_msg_recv(&next, downlink->socket, ZMQ_DONTWAIT) >= 0) {
-        zmq_msg_move(&newest, &next);
+        zmq_msg_move(frame, &next);
         any = true;
     }
     zmq_msg_close(&next);
-    if (any) {
-        downlink->silent_ms = now_ms;
-        downlink->patience_ms = PATIENCE_MS;
+    if (!any)
+        return false;
+    downlink->silent_ms = now_ms;
+    downlink->patience_ms = PATIENCE_MS;
+    Err err;
+    if (unpack(downlink, frame, weights, &err) != 0) {
+        log_warn("weights that cannot be read are left out: %s", err.text);
+        return false;
     }
+    downlink->received_ms = now_ms;
+    return true;
+}
+
+void downlink_poll(Downlink *downlink, Policy *policy, int64_t now_ms)
+{
+    zmq_msg_t frame;
     Weights weights;
     Err err;
-    if (any && unpack(downlink, &newest, &weights, &err) != 0) {
-        log_warn("weights that cannot be read are left out: %s", err.text);
-        any = false;
-    }
-    if (any) {
-        downlink->received_ms = now_ms;
-        if (version_is_newer(weights.version, policy->version) &&
-            policy_set(policy, &weights, downlink->spec, &err) != 0)
-            log_warn("weights are left out: %s", err.text);
-    }
-    zmq_msg_close(&newest);
+    zmq_msg_init(&frame);
+    if (downlink_receive(downlink, &frame, &weights, now_ms) &&
+        version_is_newer(weights.version, policy->version) &&
+        policy_set(policy, &weights, downlink->spec, &err) != 0)
+        log_warn("weights are left out: %s", err.text);
+    zmq_msg_close(&frame);
 }
 
 /* Whether nothing has come for so long that another connection is worth a try. */
@@ -156,12 +170,18 @@ static bool is_silent(Downlink *downlink, int64_t now_ms)
 void downlink_chase(Downlink *downlink, const Policy *policy, Version newest,
                     uint32_t publish_interval_ms, int64_t now_ms)
 {
+    downlink_chase_from(downlink, policy->version, newest, publish_interval_ms, now_ms);
+}
+
+void downlink_chase_from(Downlink *downlink, Version have, Version newest,
+                         uint32_t publish_interval_ms, int64_t now_ms)
+{
     if (downlink->socket && newest.epoch != 0 && is_silent(downlink, now_ms)) {
         Err err;
         if (dial(downlink, &err) != 0)
             log_warn("%s", err.text);
     }
-    if (!downlink->socket || !version_is_newer(newest, policy->version)) {
+    if (!downlink->socket || !version_is_newer(newest, have)) {
         downlink->behind_ms = 0;
         return;
     }
