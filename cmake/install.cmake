@@ -22,7 +22,7 @@ write_basic_package_version_file(
   ${CMAKE_BINARY_DIR}/${package_dir}/PolyakEnvConfigVersion.cmake
   VERSION ${PROJECT_VERSION} COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
 
-install(TARGETS polyak polyak-learner polyak-actor polyak-plugin-check
+install(TARGETS polyak polyak-learner polyak-actor polyak-relay polyak-plugin-check
         RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES actor/envs/env.h DESTINATION ${header_dir})
 install(DIRECTORY ${CMAKE_BINARY_DIR}/${package_dir}/ DESTINATION ${package_dir})

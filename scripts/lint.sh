@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-parts=(common proto actor net learner cli examples bench tests)
+parts=(common proto actor net learner relay cli examples bench tests)
 
 files() { # NAME…: our files with one of these names, one a line
     local names=()

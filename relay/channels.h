@@ -1,0 +1,50 @@
+/* The channels of a relay: for each peer behind it a number, under which the parent knows it. The
+ * table has a fixed number of places; a number is a place and how often that was given, so one that
+ * is gone means nobody for a long time. Owned by the relay's one thread. */
+#ifndef POLYAK_RELAY_CHANNELS_H
+#define POLYAK_RELAY_CHANNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net/identity.h"
+#include "net/link.h"
+#include "proto/wire.h"
+
+enum { CHANNELS_MAX = 65536 };
+
+typedef struct Channel {
+    uint32_t number; /* 0: a free place */
+    Link link;
+    char key[IDENTITY_KEY_BYTES];
+    char name[WIRE_NAME_MAX + 1]; /* of a relay */
+    bool relay;             /* that has dialled this one: it speaks for itself, on no channel */
+    bool welcomed;          /* by the learner, as far as has been seen */
+    size_t frame_bytes_max; /* that it may send once it is welcomed */
+    int64_t heard_ms;       /* when something went through, either way */
+    int64_t told_ms;        /* when this relay said something of its own to it */
+    uint32_t turn;          /* how often this place was given: the table's */
+    uint32_t next;          /* the next place in its chain, or the next free one: the table's */
+} Channel;
+
+typedef struct Channels Channels;
+
+/* At most CHANNELS_MAX. NULL when out of memory. */
+Channels *channels_new(uint32_t places);
+void channels_destroy(Channels **channels);
+
+/* The link must not have one. NULL when all places are taken. */
+Channel *channels_add(Channels *channels, Link link);
+void channels_remove(Channels *channels, Channel *channel);
+
+/* NULL where there is none. */
+Channel *channels_find(Channels *channels, uint32_t number);
+Channel *channels_find_link(Channels *channels, Link link);
+
+uint32_t channels_count(const Channels *channels);
+
+/* All of them: *place begins at 0; NULL after the last. The one that was given may be removed. */
+Channel *channels_next(Channels *channels, uint32_t *place);
+
+#endif
