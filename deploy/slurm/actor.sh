@@ -1,0 +1,55 @@
+#!/bin/bash
+# Keeps actors running until the run is finished: one that dies is started again.
+#
+#   actor.sh RUN_DIR --env …                        a task of polyak.sbatch
+#   sbatch --array=1-32 actor.sh RUN_DIR --env …    more actors, on nodes that may be taken away
+#
+# Ends with 0 when the run is finished, with 2 when an actor cannot run like this.
+#SBATCH --job-name=polyak-actors
+#SBATCH --ntasks=1
+#SBATCH --output=polyak-actors-%A.log
+#SBATCH --open-mode=append
+#SBATCH --requeue
+set -u
+[ $# -gt 0 ] || { echo "usage: actor.sh RUN_DIR --env ENV …" >&2 && exit 2; }
+run=$1 && shift
+export PATH=${POLYAK_BIN:-${SLURM_SUBMIT_DIR:-.}/build/bin}:$PATH
+name=${SLURMD_NODENAME:-$HOSTNAME}/${SLURM_ARRAY_TASK_ID:-${SLURM_PROCID:-0}}
+
+keep_one() { # NAME FLAGS…
+    local actor='' code pause=1
+    trap 'kill "$actor" 2>/dev/null; wait "$actor"; exit 143' TERM
+    while true; do
+        polyak-actor --connect "@$run/address" --key "$run/keys/fleet.key" \
+            --learner-key "$run/keys/learner.pub" --name "$1" \
+            --labels "job=${SLURM_JOB_ID:-0}" "${@:2}" &
+        actor=$! started=$SECONDS
+        wait "$actor"
+        code=$?
+        [ $code -ne 0 ] && [ $code -ne 2 ] || exit "$code"
+        [ $((SECONDS - started)) -lt 60 ] || pause=1
+        echo "actor $1 ended with $code: it is started again in $pause s" >&2
+        sleep $pause &
+        wait $!
+        pause=$((pause < 30 ? pause * 2 : 60))
+    done
+}
+
+# A job array may start before the learner has.
+until [ -s "$run/address" ]; do sleep 1; done
+kept=()
+for ((i = 0; i < ${POLYAK_ACTORS_PER_TASK:-1}; i++)); do
+    keep_one "$name.$i" "$@" &
+    kept+=($!)
+done
+trap 'kill "${kept[@]}" 2>/dev/null' TERM
+code=0
+for one in "${kept[@]}"; do
+    while true; do
+        wait "$one"
+        ended=$?
+        kill -0 "$one" 2>/dev/null || break # it ended, and not only the wait for it
+    done
+    [ "$ended" -eq 0 ] || code=$ended
+done
+exit "$code"
