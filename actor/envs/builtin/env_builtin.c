@@ -23,6 +23,11 @@ static Before *before(PolyakEnv *env)
     return (Before *)((char *)env - offsetof(Before, own));
 }
 
+static PolyakEnv *own_part(Before *made)
+{
+    return (PolyakEnv *)made->own;
+}
+
 static bool parse_step_ms(const char *text, int64_t *step_ns)
 {
     char *end = NULL;
@@ -65,7 +70,7 @@ int env_builtin_create(size_t bytes, EnvBuiltinStep step, const char *options, P
     }
     made->step = step;
     made->step_ns = step_ns;
-    *env = (PolyakEnv *)made->own;
+    *env = own_part(made);
     return POLYAK_ENV_OK;
 }
 
