@@ -4,7 +4,9 @@
 #   lib/polyak/     env_mujoco.so, where it was built
 #   include/polyak/ env.h, the interface of a plugin
 #   lib/cmake/PolyakEnv, lib/pkgconfig   how a plugin finds that header
-#   share/doc/polyak                     documents and examples, as they lie in the tree
+#   share/man/man1                       what the programs say with --help, for man
+#   lib/systemd/system                   units, with the path of the installed programs
+#   share/doc/polyak                     documents, examples and deploy/, as they lie in the tree
 #
 # The build directory has the same layout, so it is a prefix for plugins as well.
 include(CMakePackageConfigHelpers)
@@ -22,10 +24,35 @@ write_basic_package_version_file(
   ${CMAKE_BINARY_DIR}/${package_dir}/PolyakEnvConfigVersion.cmake
   VERSION ${PROJECT_VERSION} COMPATIBILITY SameMajorVersion ARCH_INDEPENDENT)
 
-install(TARGETS polyak polyak-learner polyak-actor polyak-relay polyak-plugin-check
-        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+set(programs polyak polyak-learner polyak-actor polyak-relay polyak-plugin-check)
+install(TARGETS ${programs} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES actor/envs/env.h DESTINATION ${header_dir})
 install(DIRECTORY ${CMAKE_BINARY_DIR}/${package_dir}/ DESTINATION ${package_dir})
 install(FILES ${CMAKE_BINARY_DIR}/${pkgconfig_dir}/polyak-env.pc DESTINATION ${pkgconfig_dir})
 install(FILES README.md LICENSE DESTINATION ${doc_dir})
 install(DIRECTORY docs examples DESTINATION ${doc_dir})
+install(DIRECTORY deploy DESTINATION ${doc_dir} USE_SOURCE_PERMISSIONS OPTIONAL
+        PATTERN debian EXCLUDE)
+
+# The manual pages are what the programs print, so they can be made only where these run, and are not
+# worth running them with sanitizers.
+if(NOT CMAKE_CROSSCOMPILING AND NOT POLYAK_SANITIZE)
+  set(man_dir ${CMAKE_BINARY_DIR}/share/man/man1)
+  add_custom_command(OUTPUT ${man_dir}/polyak.1
+    COMMAND sh ${CMAKE_SOURCE_DIR}/cmake/man_pages.sh ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} ${man_dir}
+    DEPENDS cmake/man_pages.sh ${programs} VERBATIM)
+  add_custom_target(man_pages ALL DEPENDS ${man_dir}/polyak.1)
+  install(DIRECTORY ${man_dir}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
+
+# The prefix is known when it is installed.
+file(GLOB units RELATIVE ${CMAKE_SOURCE_DIR}/deploy/systemd CONFIGURE_DEPENDS
+     deploy/systemd/*.service deploy/systemd/*.target)
+install(CODE "
+  foreach(unit ${units})
+    file(READ \"${CMAKE_SOURCE_DIR}/deploy/systemd/\${unit}\" text)
+    string(REPLACE \"/usr/bin/\" \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/\" text \"\${text}\")
+    file(WRITE \"${CMAKE_BINARY_DIR}/${CMAKE_INSTALL_LIBDIR}/systemd/system/\${unit}\" \"\${text}\")
+  endforeach()")
+install(DIRECTORY ${CMAKE_BINARY_DIR}/${CMAKE_INSTALL_LIBDIR}/systemd/system/
+        DESTINATION ${CMAKE_INSTALL_LIBDIR}/systemd/system OPTIONAL)

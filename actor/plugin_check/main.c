@@ -119,8 +119,11 @@ int main(int argc, char **argv)
 {
     if (argc < 2 || argc > 3 || argv[1][0] == '-') {
         bool asked = argc == 2 && strcmp(argv[1], "--help") == 0;
-        fprintf(asked ? stdout : stderr, "usage: polyak-plugin-check PATH [OPTIONS]\n"
-                                         "for example: polyak-plugin-check ./mine.so reach=0.8\n");
+        fprintf(asked ? stdout : stderr,
+                "usage: polyak-plugin-check PATH [OPTIONS]\n%s"
+                "for example: polyak-plugin-check ./mine.so reach=0.8\n",
+                asked ? "Checks an environment for what the author of a plugin may get wrong.\n\n"
+                      : "");
         return asked ? 0 : 2;
     }
     Err err = {""};
