@@ -20,6 +20,7 @@ static const char help[] =
     "                    evaluator  run policies that the learner wants to know about\n"
     "                    observer   ask for the status\n"
     "                    operator   the same, and set keys and drain actors\n"
+    "                    relay      speak for others, in the roles that this key has beside it\n"
     "                    Without roles it is a key for a learner.\n"
     "  --output=DIR      where the files go; made when missing (default: here)\n"
     "  --help            this text\n";

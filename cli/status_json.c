@@ -16,13 +16,14 @@ static json_t *faults_json(const EnvFaults *faults)
 
 static json_t *actor_json(const ActorStatus *actor)
 {
-    json_t *json = json_pack(
-        "{s:o, s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "actor_index",
-        count(actor->actor_index), "incarnation", count(actor->incarnation), "name", actor->name,
-        "labels", actor->labels, "key", actor->key, "num_envs", count(actor->num_envs), "env_steps",
-        count(actor->env_steps), "env_steps_per_s", report_real(actor->env_steps_per_s),
-        "silent_ms", count(actor->silent_ms), "policy_lag_updates",
-        count(actor->policy_lag_updates), "policy_epoch_old", actor->policy_epoch_old);
+    json_t *json =
+        json_pack("{s:o, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "actor_index",
+                  count(actor->actor_index), "incarnation", count(actor->incarnation), "name",
+                  actor->name, "labels", actor->labels, "key", actor->key, "via", actor->via,
+                  "num_envs", count(actor->num_envs), "env_steps", count(actor->env_steps),
+                  "env_steps_per_s", report_real(actor->env_steps_per_s), "silent_ms",
+                  count(actor->silent_ms), "policy_lag_updates", count(actor->policy_lag_updates),
+                  "policy_epoch_old", actor->policy_epoch_old);
     json_t *rest = json_pack(
         "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:s, s:o, s:s}", "unused_credit",
         count(actor->unused_credit), "send_credit", count(actor->send_credit), "outbox_segments",
@@ -61,7 +62,7 @@ json_t *status_json(const RunStatus *status)
         json_array_append_new(actors, actor_json(&status->actors[i]));
     json_t *json = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o}",
+        "s:o, s:o}",
         "env", status->env, "phase", status->phase, "waiting_for", status->waiting_for, "epoch",
         count(status->epoch), "env_steps", count(status->env_steps), "total_env_steps",
         count(status->total_env_steps), "updates", count(status->updates), "updates_owed",
@@ -70,8 +71,8 @@ json_t *status_json(const RunStatus *status)
         "updates_per_s", report_real(status->updates_per_s), "seconds_left",
         report_real(status->seconds_left), "eval_return", report_real(status->eval_return),
         "best_return", report_real(status->best_return), "publish_interval_ms",
-        count(status->publish_interval_ms), "evaluators", count(status->evaluators), "wall_s",
-        report_real((double)status->wall_ms / 1000));
+        count(status->publish_interval_ms), "evaluators", count(status->evaluators), "relays",
+        count(status->relays), "wall_s", report_real((double)status->wall_ms / 1000));
     json_t *health = health_json(status);
     json_object_update(json, health);
     json_decref(health);

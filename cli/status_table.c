@@ -87,6 +87,8 @@ static void print_peers(const RunStatus *status)
 {
     char a[TEXT_NUMBER_BYTES], b[TEXT_NUMBER_BYTES];
     printf("  sessions    %s remembered\n", text_thousands(status->sessions, a));
+    if (status->relays > 0)
+        printf("  relays      %s connected\n", text_thousands(status->relays, a));
     if (status->refused_peers > 0 || status->garbage_messages > 0)
         printf("  refused     %s attempts to join, %s messages that could not be read\n",
                text_thousands(status->refused_peers, a),
@@ -177,6 +179,8 @@ static void print_actor(const ActorStatus *actor)
         print_detail("labels", "%s", actor->labels);
     if (actor->key[0] != '\0')
         print_detail("key", "%s", actor->key);
+    if (actor->via[0] != '\0')
+        print_detail("via", "%s", actor->via);
     if (actor->waiting_for[0] != '\0')
         print_detail("waits", "%s", actor->waiting_for);
     if (actor->learner_reason[0] != '\0' && strcmp(actor->learner_reason, actor->waiting_for) != 0)

@@ -20,10 +20,9 @@ static const struct {
     const char *word;
     unsigned bit;
 } role_words[] = {
-    {"actor", KEY_ROLE_ACTOR},
-    {"evaluator", KEY_ROLE_EVALUATOR},
-    {"observer", KEY_ROLE_OBSERVER},
-    {"operator", KEY_ROLE_OPERATOR},
+    {"actor", KEY_ROLE_ACTOR},       {"evaluator", KEY_ROLE_EVALUATOR},
+    {"observer", KEY_ROLE_OBSERVER}, {"operator", KEY_ROLE_OPERATOR},
+    {"relay", KEY_ROLE_RELAY},
 };
 enum { NUM_ROLES = sizeof role_words / sizeof role_words[0] };
 
@@ -72,11 +71,10 @@ int keys_parse_roles(const char *text, unsigned *roles, Err *err)
     *roles = 0;
     do {
         unsigned bit = take_role(&text);
-        if (bit == 0 && strncmp(text, "relay", 5) == 0)
-            return err_set(err, ERR_USAGE, "the role relay is reserved: it cannot be given yet");
         if (bit == 0)
             return err_set(err, ERR_USAGE,
-                           "roles are a comma list of actor, evaluator, observer, operator");
+                           "roles are a comma list of actor, evaluator, observer, operator, "
+                           "relay");
         *roles |= bit;
     } while (*text != '\0');
     return ERR_OK;

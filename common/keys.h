@@ -53,8 +53,7 @@ typedef struct SecretKey {
  * name, and stands in logs. ERR_USAGE. */
 int keys_check_name(const char *name, Err *err);
 
-/* Reads "actor,evaluator"; ERR_USAGE for an empty list, a word that is no role, and `relay`, which
- * is reserved. */
+/* Reads "actor,evaluator"; ERR_USAGE for an empty list and a word that is no role. */
 int keys_parse_roles(const char *text, unsigned *roles, Err *err);
 const char *keys_format_roles(unsigned roles, char out[KEY_ROLES_TEXT_BYTES]);
 

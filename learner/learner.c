@@ -90,7 +90,7 @@ static void on_tick(uv_timer_t *handle)
     publisher_tick(learner->publisher, now_ms);
     if (learner->run.begun) {
         uint32_t interval_ms =
-            publisher_interval_ms(learner->publisher, fleet_num_actors(learner->fleet),
+            publisher_interval_ms(learner->publisher, fleet_num_subscribers(learner->fleet),
                                   (uint32_t)learner->config->publish_interval_ms,
                                   (uint64_t)learner->config->weights_bytes_per_s_max);
         atomic_store(&learner->run.exchange.publish_interval_ms, interval_ms);

@@ -226,8 +226,10 @@ static void send_messages(Learner *learner)
     static Message message; /* large: kept off the stack */
     while (fleet_next_message(learner->fleet, clock_ms(), &link, &message)) {
         int code = router_send(learner->router, link, &message);
+        if (code == ERR_MISSING) /* the connection, with all its channels */
+            fleet_link_gone(learner->fleet, link_make(link_connection(link), 0));
         /* An evaluator that does not take its request is given up: another one gets it. */
-        if (code == ERR_MISSING || (code == ERR_FULL && message.kind == MESSAGE_EVAL_REQUEST))
+        if (code == ERR_FULL && message.kind == MESSAGE_EVAL_REQUEST)
             fleet_link_gone(learner->fleet, link);
     }
 }

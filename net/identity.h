@@ -17,7 +17,10 @@ typedef struct PeerIdentity {
 
 /* Without encryption anybody may do all but operate, which the fleet leaves to those on its own
  * machine. */
-enum { IDENTITY_OPEN_ROLES = 1 << ROLE_ACTOR | 1 << ROLE_EVALUATOR | 1 << ROLE_OBSERVER };
+enum {
+    IDENTITY_OPEN_ROLES =
+        1 << ROLE_ACTOR | 1 << ROLE_EVALUATOR | 1 << ROLE_OBSERVER | 1 << ROLE_RELAY
+};
 
 static inline PeerIdentity identity_without_key(bool local)
 {

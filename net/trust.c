@@ -27,7 +27,7 @@ enum {
 
 _Static_assert(KEY_ROLE_ACTOR == 1 << ROLE_ACTOR && KEY_ROLE_EVALUATOR == 1 << ROLE_EVALUATOR &&
                    KEY_ROLE_OBSERVER == 1 << ROLE_OBSERVER &&
-                   KEY_ROLE_OPERATOR == 1 << ROLE_OPERATOR,
+                   KEY_ROLE_OPERATOR == 1 << ROLE_OPERATOR && KEY_ROLE_RELAY == 1 << ROLE_RELAY,
                "roles of key files and of the wire have the same numbers");
 
 static const char *const domain_names[NUM_TRUST_DOMAINS] = {"uplink", "weights"};
@@ -140,8 +140,8 @@ static bool decide(void *context, const ZapRequest *request, char user_id[ZAP_US
         refusals_note(&trust->refusals, REFUSED_KEY, name, who);
         return false;
     }
-    /* Only actors use weights that are broadcast. */
-    if (domain->number == TRUST_WEIGHTS && !(key->roles & KEY_ROLE_ACTOR)) {
+    /* Only actors use weights that are broadcast, and relays pass them on. */
+    if (domain->number == TRUST_WEIGHTS && !(key->roles & (KEY_ROLE_ACTOR | KEY_ROLE_RELAY))) {
         refusals_note(&trust->refusals, REFUSED_ROLE, name, key->name);
         return false;
     }

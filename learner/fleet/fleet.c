@@ -114,19 +114,15 @@ void fleet_set_status_fill(Fleet *fleet, FleetStatusFill fill, void *context)
     fleet->status_context = context;
 }
 
-/* Whether its coming and going is logged: those that only ask come and go all the time. */
-static bool is_watched(const Peer *peer)
-{
-    return role_has_spec(peer->role);
-}
-
 void fleet_link_gone(Fleet *fleet, Link link)
 {
     Peer *peer = fleet_find_peer(fleet, link);
     if (!peer)
         return;
-    if (is_watched(peer) && !fleet->bye)
-        fleet_note(fleet, "%s %s is gone", role_name(peer->role), peer->name);
+    char with[FLEET_CHANNELS_BYTES];
+    if (fleet_is_watched(peer) && !fleet->bye)
+        fleet_note(fleet, "%s %s is gone%s", role_name(peer->role), peer->name,
+                   fleet_with_channels(peer, with));
     fleet_drop_peer(fleet, peer);
     fleet_credit(fleet);
 }
@@ -165,9 +161,11 @@ static void handle_eval_result(Fleet *fleet, Peer *peer, const EvalResult *resul
 static void handle_bye(Fleet *fleet, Peer *peer)
 {
     const char *last_fault = peer->heartbeat.last_fault;
-    if (is_watched(peer) && !fleet->bye)
-        fleet_note(fleet, "%s %s says goodbye%s%s", role_name(peer->role), peer->name,
-                   last_fault[0] ? "; its last fault: " : "", last_fault);
+    char with[FLEET_CHANNELS_BYTES];
+    if (fleet_is_watched(peer) && !fleet->bye)
+        fleet_note(fleet, "%s %s says goodbye%s%s%s", role_name(peer->role), peer->name,
+                   fleet_with_channels(peer, with), last_fault[0] ? "; its last fault: " : "",
+                   last_fault);
     fleet_drop_peer(fleet, peer);
     fleet_credit(fleet);
 }
@@ -177,6 +175,12 @@ void fleet_receive(Fleet *fleet, Link link, const PeerIdentity *identity, const 
 {
     static const PeerIdentity without_key = {.roles = IDENTITY_OPEN_ROLES};
     fleet->now_ms = now_ms;
+    if (!fleet_channel_is_open(fleet, link))
+        return;
+    if (message->kind == MESSAGE_GONE && link_channel(link) != 0) {
+        fleet_link_gone(fleet, link);
+        return;
+    }
     if (message->kind == MESSAGE_HELLO) {
         fleet_handle_hello(fleet, link, identity ? identity : &without_key, &message->hello,
                            now_ms);
@@ -226,7 +230,10 @@ void fleet_receive(Fleet *fleet, Link link, const PeerIdentity *identity, const 
 static bool is_lost(const Fleet *fleet, const Peer *peer, int64_t now_ms)
 {
     int64_t interval_ms = fleet->config.welcome.heartbeat_interval_ms;
-    return now_ms - peer->last_heard_ms > LOST_AFTER_HEARTBEATS * interval_ms;
+    /* Where a relay falls silent, those that it speaks for did so up to an interval before it: they
+     * are to go with it, not one by one. */
+    int intervals = LOST_AFTER_HEARTBEATS + (link_channel(peer->link) != 0);
+    return now_ms - peer->last_heard_ms > intervals * interval_ms;
 }
 
 void fleet_tick(Fleet *fleet, int64_t now_ms)
@@ -235,14 +242,18 @@ void fleet_tick(Fleet *fleet, int64_t now_ms)
     fleet_guard_tick(fleet);
     fleet_faults_tick(fleet);
     bool credit_returned = false;
+    char with[FLEET_CHANNELS_BYTES];
     Peer *peer = NULL;
     Peer *next = NULL;
     HASH_ITER(hh, fleet->peers, peer, next)
     {
         if (is_lost(fleet, peer, now_ms)) {
-            if (is_watched(peer))
-                fleet_note(fleet, "%s %s is lost: silent for %.1f s", role_name(peer->role),
-                           peer->name, (double)(now_ms - peer->last_heard_ms) / 1000.0);
+            if (fleet_is_watched(peer))
+                fleet_note(fleet, "%s %s is lost%s: silent for %.1f s", role_name(peer->role),
+                           peer->name, fleet_with_channels(peer, with),
+                           (double)(now_ms - peer->last_heard_ms) / 1000.0);
+            fleet_drop_channels(fleet, peer);
+            next = peer->hh.next;
             fleet_drop_peer(fleet, peer);
             credit_returned = true;
             continue;
@@ -293,6 +304,13 @@ void fleet_say_bye(Fleet *fleet, ByeReason reason)
     fleet->bye = reason;
     for (Peer *peer = fleet->peers; peer; peer = peer->hh.next) {
         peer->bye_due = true;
+        fleet_queue(fleet, peer);
+    }
+    /* A relay hears it after those that it speaks for: it may leave at once. */
+    for (Peer *peer = fleet->peers; peer; peer = peer->hh.next) {
+        if (peer->role != ROLE_RELAY)
+            continue;
+        fleet_forget_outgoing(fleet, peer);
         fleet_queue(fleet, peer);
     }
 }

@@ -102,14 +102,15 @@ bool fleet_restore_session(Fleet *fleet, const SegmentOrigin *origin, uint64_t a
  * is. */
 void fleet_set_loading(Fleet *fleet, bool loading, const char *text);
 
-/* Handles one message that came in on a link. `identity` is looked at where the message is a Hello;
- * NULL: a connection without a key from another machine. */
+/* Handles one message that came in on a link. `identity` is that of the connection, and looked at
+ * where the message is a Hello; NULL: a connection without a key from another machine. */
 void fleet_receive(Fleet *fleet, Link link, const PeerIdentity *identity, const Message *message,
                    int64_t now_ms);
 
 /* Handles a frame that could not be decoded, with the decoder's error: a Hello whose spec is
  * unsound (ERR_SPEC) is refused for good, an unknown link is told to say Hello, a peer is turned
- * away. A link that goes on with it is not listened to any more. */
+ * away. A link that goes on with it is not listened to any more; a relay suffers nothing for what
+ * comes on its channels. */
 void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why);
 
 /* Drops all peers that came with this key. Whoever asks for identities must grant it no role from
@@ -127,7 +128,7 @@ void fleet_tick(Fleet *fleet, int64_t now_ms);
  * call of any function here. */
 bool fleet_next_message(Fleet *fleet, int64_t now_ms, Link *link, Message *message);
 
-/* A message to `link` could not be delivered: the peer is gone. */
+/* The peer of this link is gone; of the connection of a relay, all that it speaks for too. */
 void fleet_link_gone(Fleet *fleet, Link link);
 
 /* Queues an evaluation of a policy (`params` are borrowed until the result came). It is sent to the
@@ -144,6 +145,8 @@ void fleet_say_bye(Fleet *fleet, ByeReason reason);
 /* Numbers for status; `actors` has room for max. */
 uint32_t fleet_num_actors(const Fleet *fleet);
 uint32_t fleet_num_evaluators(const Fleet *fleet);
+uint32_t fleet_num_relays(const Fleet *fleet);
+uint32_t fleet_num_subscribers(const Fleet *fleet); /* of weights: relays, and actors without one */
 uint32_t fleet_num_peers(const Fleet *fleet);
 uint32_t fleet_num_peers_of_key(const Fleet *fleet, const char *key);
 uint32_t fleet_actor_status(const Fleet *fleet, ActorStatus *actors, uint32_t max, int64_t now_ms);

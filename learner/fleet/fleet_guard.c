@@ -134,16 +134,20 @@ uint32_t fleet_revoke_key(Fleet *fleet, const char *key)
     if (key[0] == '\0')
         return 0;
     uint32_t count = 0;
+    char with[FLEET_CHANNELS_BYTES];
     Peer *peer = NULL;
     Peer *next = NULL;
     HASH_ITER(hh, fleet->peers, peer, next)
     {
         if (strcmp(peer->key, key) != 0)
             continue;
-        fleet_note_stranger(fleet, "%s %s is turned away: its key \"%s\" is not allowed any more",
-                            role_name(peer->role), peer->name, key);
+        fleet_note_stranger(fleet, "%s %s is turned away%s: its key \"%s\" is not allowed any more",
+                            role_name(peer->role), peer->name, fleet_with_channels(peer, with),
+                            key);
         fleet_refuse(fleet, peer->link, REJECT_NOT_ALLOWED,
                      "the key \"%s\" is not allowed any more", key);
+        fleet_drop_channels(fleet, peer);
+        next = peer->hh.next;
         fleet_drop_peer(fleet, peer);
         count++;
     }
@@ -162,10 +166,11 @@ bool fleet_may_join(Fleet *fleet, Link link, const PeerIdentity *identity, const
     bool has_key = identity->key[0] != '\0';
     if (hello->role == ROLE_OPERATOR && !has_key)
         granted = identity->local;
-    if (granted && hello->role != ROLE_RELAY)
+    bool nested = hello->role == ROLE_RELAY && link_channel(link) != 0;
+    if (granted && !nested)
         return true;
-    if (hello->role == ROLE_RELAY)
-        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this learner takes no relays");
+    if (nested)
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "a relay may not speak for another relay");
     else if (has_key)
         fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "the key \"%s\" has not the role %s",
                      identity->key, role_name(hello->role));
@@ -173,9 +178,9 @@ bool fleet_may_join(Fleet *fleet, Link link, const PeerIdentity *identity, const
         fleet_refuse(fleet, link, REJECT_NOT_ALLOWED,
                      "without keys a run is steered from the learner's own machine only");
     else
-        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this connection may not be an %s",
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this connection has not the role %s",
                      role_name(hello->role));
-    fleet_note_stranger(fleet, "%s, with %s%s%s, is refused: it may not be an %s", hello->name,
+    fleet_note_stranger(fleet, "%s, with %s%s%s, is refused: it has not the role %s", hello->name,
                         has_key ? "the key \"" : "no key", identity->key, has_key ? "\"" : "",
                         role_name(hello->role));
     return false;
@@ -246,6 +251,8 @@ void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why)
 {
     Peer *peer = fleet_find_peer(fleet, link);
     fleet->counts.garbage_messages++;
+    if (!fleet_channel_is_open(fleet, link))
+        return;
     if (!peer) {
         receive_strange_garbage(fleet, link, code, why);
         return;
@@ -255,8 +262,10 @@ void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why)
     if (use && ++use->garbage > 1)
         snprintf(times, sizeof times, "; the key \"%.63s\" did so %llu times", use->key,
                  (unsigned long long)use->garbage);
-    fleet_note_stranger(fleet, "%s %s sent a message that cannot be read (%s%s): it is turned away",
-                        role_name(peer->role), peer->name, why, times);
+    char with[FLEET_CHANNELS_BYTES];
+    fleet_note_stranger(
+        fleet, "%s %s sent a message that cannot be read (%s%s): it is turned away%s",
+        role_name(peer->role), peer->name, why, times, fleet_with_channels(peer, with));
     fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "a message could not be read: %s", why);
     fleet_drop_peer(fleet, peer);
     Stranger *stranger = meet_stranger(fleet, link);

@@ -51,6 +51,8 @@ static Peer *add_peer(Fleet *fleet, Link link, const char *key, const Hello *hel
     snprintf(peer->name, sizeof peer->name, "%s", hello->name[0] ? hello->name : "without a name");
     HASH_ADD(hh, fleet->peers, link, sizeof peer->link, peer);
     fleet_key_join(fleet, key);
+    if (link_channel(link) != 0)
+        fleet_join_relay(fleet, peer, hello);
     return peer;
 }
 
@@ -237,9 +239,9 @@ static void welcome_actor(Fleet *fleet, Link link, const PeerIdentity *identity,
     fleet->actors[session->actor_index] = session;
     fleet->num_actors++;
     fleet->num_environments += session->num_envs;
-    fleet_note(fleet, "actor %u is connected: %s, %u environment%s%s%s", session->actor_index,
+    fleet_note(fleet, "actor %u is connected: %s, %u environment%s%s%s%s%s", session->actor_index,
                peer->name, session->num_envs, session->num_envs == 1 ? "" : "s",
-               peer->key[0] ? ", key " : "", peer->key);
+               peer->key[0] ? ", key " : "", peer->key, peer->via[0] ? ", via " : "", peer->via);
     fleet_queue(fleet, peer);
     fleet_credit(fleet);
 }
@@ -253,10 +255,11 @@ static void welcome_other(Fleet *fleet, Link link, const PeerIdentity *identity,
     if (!peer)
         return;
     peer->welcome_due = true;
-    if (peer->role == ROLE_EVALUATOR) {
-        fleet->num_evaluators++;
-        fleet_note(fleet, "evaluator %s is connected", peer->name);
-    }
+    fleet->num_evaluators += peer->role == ROLE_EVALUATOR;
+    fleet->num_relays += peer->role == ROLE_RELAY;
+    if (fleet_is_watched(peer))
+        fleet_note(fleet, "%s %s is connected%s%s", role_name(peer->role), peer->name,
+                   peer->via[0] ? ", via " : "", peer->via);
     fleet_queue(fleet, peer);
 }
 
@@ -292,6 +295,11 @@ void fleet_handle_hello(Fleet *fleet, Link link, const PeerIdentity *identity, c
                      "the learner speaks protocol version %d, not %u: use programs of one version",
                      WIRE_PROTOCOL_VERSION, hello->protocol_version);
         return;
+    }
+    PeerIdentity origin;
+    if (link_channel(link) != 0) {
+        origin = fleet_origin(identity, hello);
+        identity = &origin;
     }
     Peer *old = fleet_find_peer(fleet, link);
     if (old)

@@ -1,7 +1,8 @@
 /* The inside of the fleet. fleet_peers.c (the books) carries the others: fleet_guard.c (who may
- * come in), fleet_hello.c (joining), fleet_accept.c (segments), fleet_operate.c (set and drain),
- * fleet_faults.c (what environments do wrong), fleet_status.c (how it stands), fleet_send.c
- * (messages out), and fleet.c (messages in, and time). Nobody else includes it. */
+ * come in), fleet_relay.c (those that others speak for), fleet_hello.c (joining), fleet_accept.c
+ * (segments), fleet_operate.c (set and drain), fleet_faults.c (what environments do wrong),
+ * fleet_status.c (how it stands), fleet_send.c (messages out), and fleet.c (messages in, and time).
+ * Nobody else includes it. */
 #ifndef POLYAK_LEARNER_FLEET_FLEET_INTERNAL_H
 #define POLYAK_LEARNER_FLEET_FLEET_INTERNAL_H
 
@@ -21,6 +22,7 @@ enum {
     KEYS_UNUSED_MAX = 4096,    /* counted by, beyond one for each peer */
     GUARD_LINES_MAX = 5,       /* logged in an interval; of more only the number is */
     GUARD_INTERVAL_MS = 10000,
+    FLEET_CHANNELS_BYTES = 40,
 };
 
 /* A peer: a link that said Hello and was welcomed. */
@@ -28,6 +30,8 @@ typedef struct Peer {
     Link link;
     Role role;
     char name[WIRE_NAME_MAX + 1];
+    char via[WIRE_NAME_MAX + 1];  /* on a channel: the relay that it has dialled; else empty */
+    uint32_t num_channels;        /* of a relay: peers on its connection */
     char key[IDENTITY_KEY_BYTES]; /* empty: none */
     int64_t last_heard_ms;
     int64_t last_ack_ms;
@@ -128,6 +132,8 @@ struct Fleet {
     ActorSession **connected; /* (peers_max) dense scratch for credit */
     uint32_t num_actors;
     uint32_t num_evaluators;
+    uint32_t num_relays;
+    uint32_t num_relayed_actors; /* on channels of relays */
     uint32_t num_environments;
     uint32_t turn; /* lockstep: the index after the one whose turn it is */
 
@@ -151,9 +157,12 @@ void fleet_note(const Fleet *fleet, const char *format, ...) __attribute__((form
 /* NULL when the link is no peer. */
 Peer *fleet_find_peer(const Fleet *fleet, Link link);
 
-/* Forgets a peer: what its session did not use of its credit goes back, and what an evaluator was
- * working on goes to another. */
+/* Forgets a peer: what its session did not use of its credit goes back, what an evaluator was
+ * working on goes to another, and with a relay go those that it speaks for. */
 void fleet_drop_peer(Fleet *fleet, Peer *peer);
+
+/* Whether its coming and going is logged: those that only ask come and go all the time. */
+bool fleet_is_watched(const Peer *peer);
 
 /* The peer has something due. */
 void fleet_queue(Fleet *fleet, Peer *peer);
@@ -199,6 +208,28 @@ bool fleet_key_has_room(const Fleet *fleet, const char *key);
 void fleet_key_join(Fleet *fleet, const char *key);
 void fleet_key_leave(Fleet *fleet, const char *key);
 void fleet_guard_destroy(Fleet *fleet);
+
+/* --- fleet_relay.c -----------------------------------------------------------------------------
+ */
+
+/* Whether a link is one on which peers are heard: a connection itself, or a channel of a relay. The
+ * connection of any other channel is told to say Hello. */
+bool fleet_channel_is_open(Fleet *fleet, Link link);
+
+/* Who says a Hello on a channel, as its relay has made sure: in no role that the relay's own key
+ * has not. */
+PeerIdentity fleet_origin(const PeerIdentity *relay, const Hello *hello);
+
+/* Counts a peer of a channel under its relay, and no longer. */
+void fleet_join_relay(Fleet *fleet, Peer *peer, const Hello *hello);
+void fleet_leave_relay(Fleet *fleet, Peer *peer);
+
+/* Drops those that a relay speaks for; does nothing to another peer. Whoever goes through the table
+ * calls it before the relay itself is dropped: the next one may be among them. */
+void fleet_drop_channels(Fleet *fleet, Peer *relay);
+
+/* ", and with it 200 peers" for the line about a relay that is dropped; else "". Returns `text`. */
+const char *fleet_with_channels(const Peer *peer, char text[FLEET_CHANNELS_BYTES]);
 
 /* --- fleet_hello.c -----------------------------------------------------------------------------
  */

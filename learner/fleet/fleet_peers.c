@@ -28,6 +28,11 @@ Peer *fleet_find_peer(const Fleet *fleet, Link link)
     return peer;
 }
 
+bool fleet_is_watched(const Peer *peer)
+{
+    return role_has_spec(peer->role) || peer->role == ROLE_RELAY;
+}
+
 void fleet_queue(Fleet *fleet, Peer *peer)
 {
     if (peer->queued)
@@ -97,8 +102,12 @@ void fleet_offer_evaluations(Fleet *fleet)
 
 void fleet_drop_peer(Fleet *fleet, Peer *peer)
 {
+    fleet_drop_channels(fleet, peer);
+    if (link_channel(peer->link) != 0)
+        fleet_leave_relay(fleet, peer);
     if (peer->session)
         disconnect_session(fleet, peer->session);
+    fleet->num_relays -= peer->role == ROLE_RELAY;
     bool evaluator = peer->role == ROLE_EVALUATOR;
     fleet->num_evaluators -= evaluator;
     for (uint32_t i = 0; i < fleet->num_evaluations; i++) {

@@ -52,6 +52,7 @@ static void make_status(Fleet *fleet, int64_t now_ms, Message *message)
     memcpy(message->status.last_fault, fleet->last_fault, sizeof message->status.last_fault);
     fleet_faults_alarm(fleet, &message->status);
     message->status.evaluators = fleet->num_evaluators;
+    message->status.relays = fleet->num_relays;
     message->status.actors = fleet->status_actors;
     message->status.num_actors =
         fleet_actor_status(fleet, fleet->status_actors, fleet->status_actors_max, now_ms);

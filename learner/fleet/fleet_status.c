@@ -66,6 +66,7 @@ static void fill_actor(const Fleet *fleet, const Peer *peer, ActorStatus *status
     fleet_reason(fleet, session, reason);
     snprintf(status->name, sizeof status->name, "%s", session->name);
     snprintf(status->key, sizeof status->key, "%s", session->key);
+    snprintf(status->via, sizeof status->via, "%s", peer->via);
     snprintf(status->labels, sizeof status->labels, "%s", peer->labels);
     snprintf(status->learner_reason, sizeof status->learner_reason, "%.*s", STATUS_TEXT_MAX - 1,
              reason);

@@ -69,7 +69,6 @@ expect 2 'one name is enough' a b
 expect 2 'the name of a key has' ../a
 expect 2 'the name of a key has' ''
 expect 2 'roles are a comma list' a --roles king
-expect 2 'reserved' a --roles relay
 expect 2 '--roles needs a value' a --roles
 expect 2 '--roles needs a value' a --roles=
 expect 2 'may be given once' a --roles actor --roles actor

@@ -273,7 +273,8 @@ static void test_what_is_wrong_is_named_with_its_line(void **state)
          "x.pub:2: this is no key"},
         {"polyak-key 1 public\nname a\nroles actor,king\npublic " KEY_A "\n", ERR_FORMAT,
          "x.pub: roles are a comma list"},
-        {"polyak-key 1 public\nname a\nroles relay\npublic " KEY_A "\n", ERR_FORMAT, "reserved"},
+        {"polyak-key 1 public\nname a\nroles relays\npublic " KEY_A "\n", ERR_FORMAT,
+         "x.pub: roles are a comma list"},
     };
     check_public(cases, sizeof cases / sizeof cases[0]);
 }
@@ -333,10 +334,12 @@ static void test_names_and_roles(void **state)
     assert_int_equal(keys_parse_roles("observer,actor", &roles, &err), 0);
     assert_int_equal(roles, KEY_ROLE_ACTOR | KEY_ROLE_OBSERVER);
     assert_string_equal(keys_format_roles(roles, text), "actor,observer");
-    assert_string_equal(keys_format_roles(15, text), "actor,evaluator,observer,operator");
+    assert_string_equal(keys_format_roles(31, text), "actor,evaluator,observer,operator,relay");
+    assert_int_equal(keys_parse_roles("relay,actor", &roles, &err), 0);
+    assert_int_equal(roles, KEY_ROLE_ACTOR | KEY_ROLE_RELAY);
     static const char *const none[] = {
         "",       ",",     "actor,",         ",actor", "actor,,observer",
-        "actors", "Actor", "actor observer", "relay",  "actor,relay"};
+        "actors", "Actor", "actor observer", "relays", "actor,relays"};
     for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
         assert_int_equal(keys_parse_roles(none[i], &roles, &err), ERR_USAGE);
 }

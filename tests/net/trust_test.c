@@ -71,8 +71,7 @@ static void test_without_keys_all_come_in_with_all_roles_but_one(void **state)
     world_say_hello(world_dial_uplink(NULL));
     world_await_hello();
     assert_string_equal(world.identity.key, "");
-    assert_int_equal(world.identity.roles,
-                     1U << ROLE_ACTOR | 1U << ROLE_EVALUATOR | 1U << ROLE_OBSERVER);
+    assert_int_equal(world.identity.roles, IDENTITY_OPEN_ROLES);
     assert_true(world.identity.local);
     assert_true(world_hears_weights(world_subscribe(NULL), WORLD_WAIT_MS));
 }
@@ -263,9 +262,11 @@ static void test_a_new_key_of_an_old_name_grants_nothing_to_the_old_one(void **s
     assert_int_equal(world.identity.roles, 1U << ROLE_ACTOR | 1U << ROLE_OPERATOR);
 }
 
-static void test_weights_are_for_actors(void **state)
+static void test_weights_are_for_actors_and_relays(void **state)
 {
     (void)state;
+    SecretKey relay = add_key("rack1", KEY_ROLE_RELAY);
+    assert_true(world_hears_weights(world_subscribe(&relay), WORLD_WAIT_MS));
     SecretKey key = add_key("ann", KEY_ROLE_OBSERVER | KEY_ROLE_OPERATOR | KEY_ROLE_EVALUATOR);
     world_say_hello(world_dial_uplink(&key));
     world_await_hello();
@@ -379,7 +380,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_new_key_of_an_old_name_grants_nothing_to_the_old_one,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(test_weights_are_for_actors, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_weights_are_for_actors_and_relays, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_directory_that_cannot_be_read_leaves_the_table,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_key_has_a_number_of_connections, setup, teardown),
