@@ -154,6 +154,30 @@ static void test_refusals_are_attempts(void **state)
     assert_non_null(strstr(page, "  refused     1,234 attempts to join"));
 }
 
+static void test_relays_are_shown_where_there_are_some(void **state)
+{
+    (void)state;
+    ActorStatus actor;
+    RunStatus status = some_status(&actor);
+    show(&status);
+    assert_null(strstr(page, "relays"));
+    assert_null(strstr(page, "via"));
+    status.relays = 2;
+    strcpy(actor.via, "rack1");
+    show(&status);
+    assert_non_null(strstr(page, "  relays      2 connected\n"));
+    words(page);
+    assert_non_null(strstr(page, "via rack1"));
+    json_t *json = status_json(&status);
+    int relays = 0;
+    const char *via = NULL;
+    assert_int_equal(
+        json_unpack(json, "{s:i, s:[{s:s}]}", "relays", &relays, "actors", "via", &via), 0);
+    assert_int_equal(relays, 2);
+    assert_string_equal(via, "rack1");
+    json_decref(json);
+}
+
 static void test_json_has_the_faults_of_the_run_and_of_each_actor(void **state)
 {
     (void)state;
@@ -190,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_a_long_alarm_goes_on_in_the_next_line),
         cmocka_unit_test(test_words_longer_than_the_page_are_whole),
         cmocka_unit_test(test_refusals_are_attempts),
+        cmocka_unit_test(test_relays_are_shown_where_there_are_some),
         cmocka_unit_test(test_json_has_the_faults_of_the_run_and_of_each_actor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
