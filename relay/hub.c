@@ -319,15 +319,25 @@ static HubWay take_hello(Hub *hub, Channel *channel, Link link, const HubFrame *
 /* --- From below --------------------------------------------------------------------------------
  */
 
-/* A frame of a link that has said no Hello. */
-static void take_strange(Hub *hub, Link link, unsigned kind)
+/* Whether a peer may say Hello on this link: for itself, or for others where it is a relay. Whom a
+ * relay speaks for shows that it lives, too. */
+static bool may_begin(Hub *hub, Link link)
 {
-    if (kind == MESSAGE_BYE || kind == MESSAGE_GONE)
-        return;
-    /* A relay that this one does not know has to begin anew itself. */
-    Link own = link_make(link_connection(link), 0);
-    const Channel *relay = channels_find_link(hub->channels, own);
-    refuse_stranger(hub, relay && relay->relay ? link : own);
+    if (link_channel(link) == 0)
+        return true;
+    Channel *relay = channels_find_link(hub->channels, link_connection(link));
+    if (!relay || !relay->relay)
+        return false;
+    relay->heard_ms = hub->now_ms;
+    return true;
+}
+
+/* A frame of a link that has said no Hello. A relay that this one does not know has to begin anew
+ * itself. */
+static void take_strange(Hub *hub, Link link, unsigned kind, bool open)
+{
+    if (kind != MESSAGE_BYE && kind != MESSAGE_GONE)
+        refuse_stranger(hub, open ? link : link_connection(link));
 }
 
 /* What a relay says of itself. */
@@ -350,13 +360,11 @@ HubWay hub_from_peer(Hub *hub, Link link, const HubFrame *frame, int64_t now_ms,
 {
     hub->now_ms = now_ms;
     Channel *from = channels_find_link(hub->channels, link);
-    bool speaks_for_others = link_channel(link) != 0;
-    if (frame->kind == MESSAGE_HELLO &&
-        (!speaks_for_others || from ||
-         channels_find_link(hub->channels, link_connection(link)) != NULL))
+    bool open = may_begin(hub, link);
+    if (frame->kind == MESSAGE_HELLO && open)
         return take_hello(hub, from, link, frame, channel, origin);
     if (!from) {
-        take_strange(hub, link, frame->kind);
+        take_strange(hub, link, frame->kind, open);
         return HUB_NOWHERE;
     }
     from->heard_ms = now_ms;

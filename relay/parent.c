@@ -149,12 +149,16 @@ bool parent_receive(Parent *parent, int *budget, uint32_t *channel, zmq_msg_t *f
         int code = dealer_receive_frame(&parent->dealer, channel, frame);
         if (code == ERR_MISSING)
             return false;
-        if (code != ERR_OK)
+        if (code != ERR_OK) {
             log_warn("a message of the learner has parts that make no message");
-        else if (*channel != 0)
+        } else if (*channel != 0) {
+            /* What it says to others shows that it lives, too. */
+            if (parent->uplink.state == UPLINK_ACTIVE)
+                parent->uplink.heard_ms = now_ms;
             return true;
-        else
+        } else {
             take_own(parent, frame, now_ms);
+        }
     }
     return false;
 }

@@ -84,12 +84,13 @@ static void note(void *context, const char *line)
 /* --- Frames up ---------------------------------------------------------------------------------
  */
 
-/* Replaces a frame by one with something more at its end. False when out of memory. */
+/* Replaces a frame by one with something more at its end. False where that is not possible. */
 static bool append(zmq_msg_t *frame, const uint8_t *bytes, size_t num_bytes)
 {
     zmq_msg_t longer;
     size_t frame_bytes = zmq_msg_size(frame);
-    if (zmq_msg_init_size(&longer, frame_bytes + num_bytes) != 0)
+    if (!wire_may_append(zmq_msg_data(frame), frame_bytes) ||
+        zmq_msg_init_size(&longer, frame_bytes + num_bytes) != 0)
         return false;
     uint8_t *data = zmq_msg_data(&longer);
     memcpy(data, zmq_msg_data(frame), frame_bytes);
@@ -99,19 +100,27 @@ static bool append(zmq_msg_t *frame, const uint8_t *bytes, size_t num_bytes)
     return true;
 }
 
-static void pass_up(Relay *relay, Link link, zmq_msg_t *frame)
+/* A Hello is read; of one of another version no more than who says it. */
+static void read_hello(Relay *relay, zmq_msg_t *frame, HubFrame *described)
 {
     static Message message; /* large: kept off the stack */
-    Err err = {""};
+    static Err err;
+    const uint8_t *bytes = zmq_msg_data(frame);
+    described->identity = router_identity(relay->router);
+    described->hello_code =
+        wire_unpack(bytes, described->bytes, NULL, relay->arena, &message, &err);
+    if (described->hello_code == ERR_OK && !wire_may_append(bytes, described->bytes))
+        described->hello_code = err_set(&err, ERR_FORMAT, "the last field is not whole");
+    described->hello = &message.hello;
+    described->hello_error = err.text;
+}
+
+static void pass_up(Relay *relay, Link link, zmq_msg_t *frame)
+{
     HubFrame described = {.kind = wire_kind(zmq_msg_data(frame), zmq_msg_size(frame)),
                           .bytes = zmq_msg_size(frame)};
-    if (described.kind == MESSAGE_HELLO) {
-        described.identity = router_identity(relay->router);
-        described.hello_code = wire_unpack(zmq_msg_data(frame), zmq_msg_size(frame), NULL,
-                                           relay->arena, &message, &err);
-        described.hello = &message.hello;
-        described.hello_error = err.text;
-    }
+    if (described.kind == MESSAGE_HELLO)
+        read_hello(relay, frame, &described);
     uint32_t channel = 0;
     HelloOrigin origin;
     HubWay way = hub_from_peer(relay->hub, link, &described, clock_ms(), &channel, &origin);
@@ -454,6 +463,8 @@ int relay_run(Config *config, int *signal_number, Err *err)
         code = open_parent(relay, err);
     if (code == 0)
         code = start_loop(relay, err);
+    if (code == 0)
+        code = parent_drive(&relay->parent, clock_ms(), err); /* for what can never be dialled */
     if (code == 0) {
         log_info("listening on %s, for %s", router_endpoint(relay->router), config->connect);
         uv_run(&relay->loop, UV_RUN_DEFAULT);
