@@ -44,6 +44,10 @@ test  shellcheck             command:shellcheck         lint of the scripts
 test  python3                command:python3            checks of the tree; standard library only
 test  python3-numpy          python:numpy               tests of environments in Python
 test  qemu-user              command:qemu-x86_64        a CPU without AVX
+test  slurmctld              command:slurmctld          tests of deploy/slurm: the controller
+test  slurmd                 command:slurmd             tests of deploy/slurm: the nodes
+test  slurm-client           command:sbatch             tests of deploy/slurm
+test  munge                  command:munged             tests of deploy/slurm: who asks
 venv  python3-venv           python:ensurepip           makes .venv, for MuJoCo and Gymnasium
 picture libegl1              library:libEGL.so.1        pictures of MuJoCo tasks, without a display
 picture libgl1-mesa-dri      library:libEGL_mesa.so.0   pictures of MuJoCo tasks, without a GPU
