@@ -97,7 +97,7 @@ class Slurm(EndToEnd):
         self.assertEqual((found["env_steps"], found["gap_segments"], found["missing_segments"],
                           found["damage"]), (env_steps, 0, 0, []))
         self.assertEqual(sum(session["missing_sequences"] for session in found["sessions"]), 0)
-        result = self.evaluate("--env-options=", episodes=20)
+        result = self.evaluate("--env-options=step_ms=0", episodes=20)
         self.assertEqual(result["env_steps"], env_steps)
         self.assertGreater(result["return_mean"], RETURN_MIN)
         return result
@@ -109,7 +109,8 @@ class Slurm(EndToEnd):
         names = {"n1/0.0", "n2/0.0", "n2/1.0", "n2/2.0"}
         job = self.submit("--env=pendulum", f"--env-options=step_ms={STEP_MS}", "--actors=4",
                           "--nodes=2", "--learner-cpus=1", "--", f"--total-env-steps={total}",
-                          "--metrics-interval-ms=100", "--heartbeat-interval-ms=300")
+                          "--metrics-interval-ms=100", "--heartbeat-interval-ms=300",
+                          "--eval-interval-env-steps=4000", "--eval-episodes=2")
         self.reaches(500)
         wait_until(lambda: self.connected() == names, f"{names} are connected")
         self.assert_mode("run/keys", 0o700)
