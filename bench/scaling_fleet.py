@@ -87,7 +87,9 @@ def limit_of(row):
         if name != trainer and used > BUSY:
             return f"the learner's {name}: {used:.2f} of a processor"
     if cpu["machine"] > BUSY * cores:
-        parts = ", ".join(f"{name} {used:.2f}" for name, used in cpu["groups"].items())
+        rest = cpu["machine"] - sum(cpu["groups"].values())
+        parts = ", ".join(f"{name} {used:.2f}" for name, used in [*cpu["groups"].items(),
+                                                                   ("all else", rest)])
         return f"the machine's {cores} processors: {cpu['machine']:.2f} in use ({parts})"
     if row["waiting"] > WAITING_MAX * row["actors"]:
         return f"{row['waiting']} actors wait: {row['waiting_for']}"
@@ -409,6 +411,8 @@ def parse(parser):
         help="keep the figures; what FILE has of other measurements stays")
     add("--markdown", type=pathlib.Path, metavar="FILE", help="print the tables of such a file")
     args = parser.parse_args()
+    if args.markdown and not args.markdown.is_file():
+        parser.error(f"--markdown: there is no file {args.markdown}")
     args.learner_flags = args.learner_flags.split()
     try:
         args.actors = sorted({int(word) for word in args.actors.split(",")})
