@@ -37,6 +37,7 @@ static size_t put_text(uint8_t *out, uint32_t field, const char *text, size_t te
     CHECK(length <= text_max);
     size_t bytes = put_varint(out, field << 3 | TYPE_BYTES);
     bytes += put_varint(out + bytes, (uint32_t)length);
+    /* A field's bytes end with its length. NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(out + bytes, text, length);
     return bytes + length;
 }

@@ -31,9 +31,10 @@ static void put(const Message *message)
 static Message random_of(MessageKind kind, uint64_t round)
 {
     static RandomMemory memory;
+    static const WireLimits dims = {.obs_dim = 1, .act_dim = 1};
     Message message;
     Rng rng = rng_stream(seed, RNG_TEST, kind, round, 0);
-    random_message(&rng, kind, NULL, &memory, &message);
+    random_message(&rng, kind, &dims, &memory, &message);
     return message;
 }
 
