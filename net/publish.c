@@ -28,6 +28,8 @@ struct Publisher {
     int64_t sent_ms;
     Trust *trust; /* NULL: none */
     char endpoint[WIRE_ENDPOINT_MAX + 1];
+    bool held;                    /* see publisher_hold() */
+    uint8_t left[WIRE_TOPIC_MAX]; /* the topic of the newest unsubscription */
     bool drop_wanted;
     bool unbound; /* all are thrown out, and nobody can come in */
     int64_t dropped_ms;
@@ -139,6 +141,11 @@ void publisher_broadcast(Publisher *publisher, int64_t now_ms)
     send_frame(publisher, publisher->frame, 1);
 }
 
+void publisher_hold(Publisher *publisher, bool held)
+{
+    publisher->held = held;
+}
+
 void publisher_forget(Publisher *publisher)
 {
     publisher->frame_bytes = 0;
@@ -157,6 +164,19 @@ int publisher_send(Publisher *publisher, const Mlp *mlp, const float *params, Ve
     return ERR_OK;
 }
 
+/* Who asks again ends its subscription and begins it anew, one right after the other. */
+static void take_join(Publisher *publisher, bool begins, const uint8_t topic[WIRE_TOPIC_MAX])
+{
+    bool again = memcmp(publisher->left, topic, WIRE_TOPIC_MAX) == 0;
+    if (!begins) {
+        memcpy(publisher->left, topic, WIRE_TOPIC_MAX);
+        return;
+    }
+    publisher->left[0] = '\0';
+    if (publisher->frame_bytes > 0 && !(again && publisher->held))
+        send_frame(publisher, topic, WIRE_TOPIC_MAX);
+}
+
 void publisher_receive(Publisher *publisher)
 {
     for (int i = 0; i < JOINS_PER_CALL; i++) {
@@ -164,9 +184,8 @@ void publisher_receive(Publisher *publisher)
         int bytes = zmq_recv(publisher->socket, event, sizeof event, ZMQ_DONTWAIT);
         if (bytes < 0)
             return;
-        bool join = bytes == 1 + WIRE_TOPIC_MAX && event[0] == 1 && event[1] == 'J';
-        if (join && publisher->frame_bytes > 0)
-            send_frame(publisher, event + 1, WIRE_TOPIC_MAX);
+        if (bytes == 1 + WIRE_TOPIC_MAX && event[0] <= 1 && event[1] == 'J')
+            take_join(publisher, event[0] == 1, event + 1);
     }
 }
 

@@ -32,6 +32,11 @@ int publisher_send(Publisher *publisher, const Mlp *mlp, const float *params, Ve
 int publisher_keep(Publisher *publisher, const uint8_t *body, size_t body_bytes);
 void publisher_broadcast(Publisher *publisher, int64_t now_ms);
 
+/* While another broadcast is due and only held back for the sake of the traffic, those that ask
+ * again, because they know of a newer policy than they have, wait for it like everybody. Otherwise
+ * they would undo what is saved. Who joins is answered all the same. */
+void publisher_hold(Publisher *publisher, bool held);
+
 /* Forgets the newest policy: until there is another one, nobody gets any. */
 void publisher_forget(Publisher *publisher);
 

@@ -8,11 +8,12 @@
 
 static void send_when_due(RelayWeights *weights, int64_t now_ms)
 {
-    if (!weights->due || now_ms - weights->sent_ms < weights->interval_ms)
-        return;
-    weights->due = false;
-    weights->sent_ms = now_ms;
-    publisher_broadcast(weights->publisher, now_ms);
+    if (weights->due && now_ms - weights->sent_ms >= weights->interval_ms) {
+        weights->due = false;
+        weights->sent_ms = now_ms;
+        publisher_broadcast(weights->publisher, now_ms);
+    }
+    publisher_hold(weights->publisher, weights->due);
 }
 
 static void keep(RelayWeights *weights, zmq_msg_t *frame, Version version)
