@@ -2,7 +2,8 @@
 # Installs what Polyak needs, or says what is missing.
 #
 #   scripts/setup.sh build       what the programs need
-#   scripts/setup.sh test        that, and what the tests and the lint need
+#   scripts/setup.sh test        that, and what the tests and the lint need; into .venv-test, from PyPI,
+#                                what reads the manifests of Kubernetes
 #   scripts/setup.sh --mujoco    MuJoCo and Gymnasium from PyPI, into .venv in this directory, and what
 #                                pictures and videos need; also behind one of the words
 #
@@ -44,10 +45,18 @@ test  shellcheck             command:shellcheck         lint of the scripts
 test  python3                command:python3            checks of the tree; standard library only
 test  python3-numpy          python:numpy               tests of environments in Python
 test  qemu-user              command:qemu-x86_64        a CPU without AVX
+test  systemd                command:systemd-analyze    checks of the units
+test  dpkg-dev               command:dpkg-buildpackage  Debian packages
+test  debhelper              command:dh                 Debian packages
+test  lintian                command:lintian            checks of the packages
 test  slurmctld              command:slurmctld          tests of deploy/slurm: the controller
 test  slurmd                 command:slurmd             tests of deploy/slurm: the nodes
 test  slurm-client           command:sbatch             tests of deploy/slurm
 test  munge                  command:munged             tests of deploy/slurm: who asks
+test  mmdebstrap             command:mmdebstrap         a base image of Debian's packages
+test  buildah                command:buildah            builds the image, without a daemon
+test  crun                   command:crun               runs the image
+test  iproute2               command:ip                 hosts of a test's own
 venv  python3-venv           python:ensurepip           makes .venv, for MuJoCo and Gymnasium
 picture libegl1              library:libEGL.so.1        pictures of MuJoCo tasks, without a display
 picture libgl1-mesa-dri      library:libEGL_mesa.so.0   pictures of MuJoCo tasks, without a GPU
@@ -159,6 +168,21 @@ install_wheels() {
     cp scripts/requirements.txt .venv/requirements.txt
 }
 
+# Into .venv-test. The tests that need it are skipped where there is no PyPI, so that ends nothing.
+install_test_wheels() {
+    if cmp -s scripts/requirements-test.txt .venv-test/requirements.txt &&
+        .venv-test/bin/python -c 'import kubernetes_validate' 2>/dev/null; then return; fi
+    echo "Installing the schemas of Kubernetes into .venv-test (25 MB)" >&2
+    if "$python" -m venv --clear .venv-test >&2 &&
+        .venv-test/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+            --retries 2 --no-deps --only-binary :all: --no-compile \
+            -r scripts/requirements-test.txt >&2; then
+        cp scripts/requirements-test.txt .venv-test/requirements.txt
+    else
+        echo "scripts/setup.sh: .venv-test could not be made: tests of manifests are skipped" >&2
+    fi
+}
+
 usage() {
     echo "usage: scripts/setup.sh [build|test] [--mujoco]" >&2
     exit 2
@@ -179,6 +203,7 @@ if [[ $sets == *build* ]] && command -v dpkg >/dev/null &&
     [ "$(dpkg --print-architecture)" = amd64 ]; then sets+='|extra'; fi
 
 [ -z "$sets" ] || provide "${sets#|}" || exit 1
+if [[ $sets == *test* ]]; then install_test_wheels; fi
 [ $mujoco = yes ] || exit 0
 
 "$python" -c 'import venv, ensurepip' 2>/dev/null || provide venv || exit 1
