@@ -32,7 +32,7 @@ install(FILES ${CMAKE_BINARY_DIR}/${pkgconfig_dir}/polyak-env.pc DESTINATION ${p
 install(FILES README.md LICENSE DESTINATION ${doc_dir})
 install(DIRECTORY docs examples DESTINATION ${doc_dir})
 install(DIRECTORY deploy DESTINATION ${doc_dir} USE_SOURCE_PERMISSIONS OPTIONAL
-        PATTERN debian EXCLUDE)
+        PATTERN debian EXCLUDE REGEX "[.](key|pub)$|/[.]gitignore$" EXCLUDE) # no keys that were made there
 
 # The manual pages are what the programs print, so they can be made only where these run, and are not
 # worth running them with sanitizers.
@@ -49,10 +49,13 @@ endif()
 file(GLOB units RELATIVE ${CMAKE_SOURCE_DIR}/deploy/systemd CONFIGURE_DEPENDS
      deploy/systemd/*.service deploy/systemd/*.target)
 install(CODE "
+  set(directory \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/systemd/system\")
   foreach(unit ${units})
     file(READ \"${CMAKE_SOURCE_DIR}/deploy/systemd/\${unit}\" text)
-    string(REPLACE \"/usr/bin/\" \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/\" text \"\${text}\")
-    file(WRITE \"${CMAKE_BINARY_DIR}/${CMAKE_INSTALL_LIBDIR}/systemd/system/\${unit}\" \"\${text}\")
+    string(REPLACE /usr/bin/ \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_BINDIR}/\" text \"\${text}\")
+    message(STATUS \"Installing: \${directory}/\${unit}\")
+    file(WRITE \"\${directory}/\${unit}\" \"\${text}\")
+    file(CHMOD \"\${directory}/\${unit}\" PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ)
+    list(APPEND CMAKE_INSTALL_MANIFEST_FILES
+         \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/systemd/system/\${unit}\")
   endforeach()")
-install(DIRECTORY ${CMAKE_BINARY_DIR}/${CMAKE_INSTALL_LIBDIR}/systemd/system/
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/systemd/system OPTIONAL)
