@@ -7,7 +7,7 @@
 # Ends with 0 when the run is finished, with 2 when an actor cannot run like this.
 #SBATCH --job-name=polyak-actors
 #SBATCH --ntasks=1
-#SBATCH --output=polyak-actors-%A.log
+#SBATCH --output=polyak-actors-%A-%a.log
 #SBATCH --open-mode=append
 #SBATCH --requeue
 set -u
@@ -24,7 +24,7 @@ keep_one() { # NAME FLAGS…
             --learner-key "$run/keys/learner.pub" --name "$1" \
             --labels "job=${SLURM_JOB_ID:-0}" "${@:2}" &
         actor=$! started=$SECONDS
-        wait "$actor"
+        wait "$actor" 2>/dev/null # what killed it is said below
         code=$?
         [ $code -ne 0 ] && [ $code -ne 2 ] || exit "$code"
         [ $((SECONDS - started)) -lt 60 ] || pause=1
@@ -46,7 +46,7 @@ trap 'kill "${kept[@]}" 2>/dev/null' TERM
 code=0
 for one in "${kept[@]}"; do
     while true; do
-        wait "$one"
+        wait "$one" 2>/dev/null
         ended=$?
         kill -0 "$one" 2>/dev/null || break # it ended, and not only the wait for it
     done

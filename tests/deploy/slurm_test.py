@@ -158,6 +158,11 @@ class Slurm(EndToEnd):
         self.cluster.is_in(job, "FAILED")
         self.assertEqual(self.cluster.field(job, "ExitCode"), "2:0")
 
+        os.chmod(self.path("run/keys/fleet.key"), 0o644)  # which no actor accepts
+        job = self.submit("--env=pendulum", "--actors=2")
+        self.cluster.is_in(job, "FAILED")
+        self.assertIn("was refused, see above: the run is stopped", self.read(f"polyak-{job}.log"))
+
     # --- Several
 
     def test_heterogeneous(self):
