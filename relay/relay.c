@@ -125,8 +125,9 @@ static void pass_up(Relay *relay, Link link, zmq_msg_t *frame)
     HelloOrigin origin;
     HubWay way = hub_from_peer(relay->hub, link, &described, clock_ms(), &channel, &origin);
     if (way == HUB_ON_ADDED) {
-        uint8_t added[WIRE_APPENDED_BYTES_MAX];
-        if (!append(frame, added, wire_append_origin(&origin, added)))
+        uint8_t added[WIRE_APPENDED_BYTES_MAX] = {0};
+        size_t bytes = wire_append_origin(&origin, added);
+        if (!append(frame, added, bytes))
             return; /* it says Hello again when nobody answers */
     }
     if (way != HUB_NOWHERE)
@@ -164,7 +165,7 @@ static void pass_down(Relay *relay, uint32_t channel, zmq_msg_t *frame)
     if (way == HUB_NOWHERE)
         return;
     if (way == HUB_ON_ADDED) {
-        uint8_t added[WIRE_APPENDED_BYTES_MAX];
+        uint8_t added[WIRE_APPENDED_BYTES_MAX] = {0};
         size_t bytes =
             wire_append_weights(relay->place.weights_port, relay->place.weights_endpoint, added);
         if (!append(frame, added, bytes))
