@@ -5,7 +5,8 @@
  * actor is a real Uplink and a real Outbox beside a model of the rollout. Between them is a network
  * that delays, breaks connections, delivers twice, and cuts hosts off; disks fill up and fail;
  * actors and learner crash, lose power and come back; operators and thieves do what they do. All
- * chance comes from one seed, so a failure is repeated by its number alone.
+ * chance comes from one seed, so a failure is repeated by its number alone. In a third of the runs
+ * some actors come through relays, which die too.
  *
  * What must hold is said where it is checked: look for sim_check(). The truth, to which all is
  * compared, is in sim_truth.c. */
@@ -43,6 +44,7 @@ enum {
     SIM_TOTAL_STEPS_MAX = 1500,
     SIM_PLACES_MAX = 2 * SIM_TOTAL_STEPS_MAX,
     SIM_CHECKPOINTS = 2, /* that are kept */
+    SIM_RELAYS_MAX = 2,
 };
 #define SIM_DIRECTORY "run/replay"
 
@@ -74,6 +76,14 @@ typedef struct Connection {
     Pipe up;
     Pipe down;
 } Connection;
+
+/* A relay, as the learner sees it. */
+typedef struct SimRelay {
+    Link connection; /* of the fleet's links, beyond all of the simulator's */
+    bool joined;
+    int64_t told_ms; /* when it said something of its own */
+    int64_t dead_ms; /* until then there is none */
+} SimRelay;
 
 /* --- The truth ---------------------------------------------------------------------------------
  */
@@ -269,7 +279,9 @@ typedef struct SimTally {
     uint64_t pruned_files;
     uint64_t spooled; /* steps without credit, */
     uint64_t full;    /* and ticks in which a spool had no more room */
-    uint64_t ms;      /* of virtual time */
+    uint64_t relayed; /* messages that went through relays, */
+    uint64_t relay_deaths;
+    uint64_t ms; /* of virtual time */
     uint64_t segments;
     uint64_t steps;
 } SimTally;
@@ -342,6 +354,12 @@ typedef struct Sim {
     Link num_links;
     int64_t link_gone_ms[SIM_LINKS_MAX]; /* when the learner finds out; INT64_MAX: it is there */
     int link_session[SIM_LINKS_MAX];     /* of the newest Hello that came, + 1; -1: a thief */
+    int link_relay[SIM_LINKS_MAX];       /* that the link goes through, + 1; 0: none */
+    Link way[SIM_LINKS_MAX]; /* the fleet's name of a link: it, or a channel of a relay */
+    int num_relays;
+    SimRelay relays[SIM_RELAYS_MAX];
+    Link num_relay_connections;
+    SimRng relay_rng;
     Connection connections[SIM_CONNECTIONS_MAX];
     int num_connections; /* places in use lie below */
 } Sim;
@@ -383,6 +401,18 @@ void sim_break_all(Sim *sim);
 void sim_packet_free(Packet *packet);
 void sim_net_end(Sim *sim);
 bool sim_blocked(const Sim *sim, const Connection *connection, bool up);
+
+/* sim_relay.c */
+void relay_draw(Sim *sim);
+int relay_choose(Sim *sim); /* for a new link; 0: none */
+void relay_route(Sim *sim, Link link, int relay);
+/* False when a message is lost with its relay. A Hello's identity becomes the relay's, and its own
+ * is written into it. */
+bool relay_passes_up(Sim *sim, Packet *packet, PeerIdentity *identity);
+/* False when a message of the learner is not for an actor. */
+bool relay_passes_down(Sim *sim, Link way, const Message *message, Link *link);
+void relay_lose_learner(Sim *sim);
+void relay_work(Sim *sim);
 
 /* sim_truth.c */
 void truth_closed(Sim *sim, int session, const Segment *segment);

@@ -108,6 +108,7 @@ void sim_draw(Sim *sim)
     draw_weights(sim);
     draw_fleet(sim);
     draw_log(sim);
+    relay_draw(sim);
     /* By the seed alone, so that runs without spools stay what they were. */
     sim->spool_max = sim->seed % 4 == 0 ? 1 + (int)(sim->seed / 4 % 64) : 0;
 }

@@ -138,6 +138,7 @@ void learner_crash(Sim *sim, const char *why)
     segment_ring_destroy(&learner->ring);
     learner->has_ring = false;
     /* Its connections break; the actors' sockets dial again by themselves. */
+    relay_lose_learner(sim);
     sim_break_all(sim);
     for (uint32_t i = 1; i <= sim->num_links; i++) {
         if (sim->link_gone_ms[i] != INT64_MAX)
@@ -204,14 +205,13 @@ void learner_check_grants(Sim *sim)
  */
 
 /* A Hello: what it says to be lost is counted. */
-static void receive_hello(Sim *sim, const Packet *packet)
+static void receive_hello(Sim *sim, const Packet *packet, const PeerIdentity *identity)
 {
-    PeerIdentity identity = sim_identity(sim, sim->sessions[packet->session].key);
     SimLearner *learner = &sim->learner;
     const Hello *hello = &packet->message.hello;
     FleetCounts before = fleet_counts(learner->fleet);
     sim->link_session[packet->link] = packet->session + 1;
-    fleet_receive(learner->fleet, packet->link, &identity, &packet->message, sim->now_ms);
+    fleet_receive(learner->fleet, sim->way[packet->link], identity, &packet->message, sim->now_ms);
     FleetCounts after = fleet_counts(learner->fleet);
     uint64_t segments = after.lost_segments - before.lost_segments;
     if (segments == 0)
@@ -231,10 +231,16 @@ static void receive(Sim *sim, Connection *connection)
         Packet *packet = sim_take(&connection->up, sim->now_ms);
         if (!packet)
             break;
+        PeerIdentity identity = sim_identity(sim, sim->sessions[packet->session].key);
+        if (!relay_passes_up(sim, packet, &identity)) {
+            sim_packet_free(packet);
+            continue;
+        }
         if (packet->message.kind == MESSAGE_HELLO)
-            receive_hello(sim, packet);
+            receive_hello(sim, packet, &identity);
         else
-            fleet_receive(learner->fleet, packet->link, NULL, &packet->message, sim->now_ms);
+            fleet_receive(learner->fleet, sim->way[packet->link], NULL, &packet->message,
+                          sim->now_ms);
         if (packet->message.kind != MESSAGE_SEGMENT)
             learner_check_grants(sim);
         else if (learner->has_ring && sim->strict)
@@ -333,12 +339,15 @@ static void check_sent(Sim *sim, Link link, const Message *message)
 static void send_messages(Sim *sim)
 {
     SimLearner *learner = &sim->learner;
+    Link way = 0;
     Link link = 0;
     static Message message;
-    while (fleet_next_message(learner->fleet, sim->now_ms, &link, &message)) {
+    while (fleet_next_message(learner->fleet, sim->now_ms, &way, &message)) {
+        if (!relay_passes_down(sim, way, &message, &link))
+            continue;
         check_sent(sim, link, &message);
         if (!sim_send_down(sim, link, &message)) {
-            fleet_link_gone(learner->fleet, link);
+            fleet_link_gone(learner->fleet, way);
             learner_check_grants(sim);
         }
     }
@@ -354,6 +363,7 @@ static void loop_work(Sim *sim)
         if (sim->connections[i].used)
             receive(sim, &sim->connections[i]);
     }
+    relay_work(sim);
     tell_fleet(sim);
     if (sim->now_ms >= learner->next_tick_ms) {
         fleet_tick(learner->fleet, sim->now_ms);

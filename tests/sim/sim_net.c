@@ -68,6 +68,7 @@ Link sim_new_link(Sim *sim)
               (unsigned long long)sim->num_links);
     Link link = ++sim->num_links;
     sim->link_gone_ms[link] = INT64_MAX;
+    relay_route(sim, link, 0);
     return link;
 }
 
@@ -86,6 +87,7 @@ Connection *sim_connect(Sim *sim, int actor)
         if (connection->used)
             continue;
         *connection = (Connection){.used = true, .actor = actor, .link = sim_new_link(sim)};
+        relay_route(sim, connection->link, relay_choose(sim));
         if (sim->num_connections <= i)
             sim->num_connections = i + 1;
         return connection;
@@ -157,7 +159,9 @@ void sim_break(Sim *sim, Connection *connection, bool learner_died)
 {
     pipe_clear(&connection->down);
     link_ends(sim, connection->link);
+    int relay = sim->link_relay[connection->link];
     connection->link = sim_new_link(sim);
+    relay_route(sim, connection->link, relay);
     /* A part has arrived, a part is lost, the rest goes out over the new connection. */
     int num_packets = 0;
     for (Packet *packet = connection->up.head; packet; packet = packet->next)
