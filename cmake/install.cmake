@@ -33,6 +33,7 @@ install(FILES README.md LICENSE DESTINATION ${doc_dir})
 install(DIRECTORY docs examples DESTINATION ${doc_dir})
 install(DIRECTORY deploy DESTINATION ${doc_dir} USE_SOURCE_PERMISSIONS OPTIONAL
         PATTERN debian EXCLUDE REGEX "[.](key|pub)$|/[.]gitignore$" EXCLUDE) # no keys that were made there
+install(FILES deploy/debian/README.md DESTINATION ${doc_dir}/deploy/debian OPTIONAL)
 
 # The manual pages are what the programs print, so they can be made only where these run, and are not
 # worth running them with sanitizers.

@@ -157,7 +157,8 @@ class Service(harness.EndToEnd):
                           *harness.SMALL, "--progress=off", *args)
 
     def actor_service(self, unit="polyak-actor@.service"):
-        return self.serve(unit, f"--connect={self.endpoint}", *harness.SLOW)
+        return self.serve(unit, f"--connect={self.endpoint}", *harness.SLOW,
+                          f"--learner-key={self.path('etc', 'learner.pub')}")
 
     def test_a_fleet_says_how_it_does(self):
         actor, of_actor = self.actor_service()
