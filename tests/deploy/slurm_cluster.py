@@ -46,6 +46,8 @@ SlurmdLogFile={directory}/slurmd-%n.log
 SlurmdParameters=config_overrides
 PlugStackConfig={directory}/plugstack.conf
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 FirstJobId={first_job}
 KillWait=10
 ReturnToService=2
@@ -90,8 +92,9 @@ class Cluster:
                                       first_job=random.randrange(1, 5000))]
         lines += [f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()} "
                   f"CPUs={CPUS} RealMemory=8000" for node in NODES]
-        lines += ["PartitionName=main Nodes=ALL Default=YES State=UP",
-                  f"PartitionName=single Nodes={NODES[0]} State=UP"]
+        lines += ["PartitionName=main Nodes=ALL Default=YES PriorityTier=2 PreemptMode=OFF State=UP",
+                  "PartitionName=low Nodes=ALL PriorityTier=1 State=UP",
+                  f"PartitionName=single Nodes={NODES[0]} PriorityTier=2 PreemptMode=OFF State=UP"]
         self._write("slurm.conf", ("\n".join(lines) + "\n").encode())
         self.environment = dict(environment, SLURM_CONF=os.path.join(directory, "slurm.conf"))
         self.environment["PATH"] += ":/usr/sbin:/sbin"

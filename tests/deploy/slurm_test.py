@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 from harness import BIN, SKIPPED, EndToEnd, is_running, main, wait_until
-from slurm_cluster import Cluster, missing
+from slurm_cluster import CPUS, Cluster, missing
 
 SOURCE = os.environ["POLYAK_SOURCE_DIR"]
 SLURM = os.path.join(SOURCE, "deploy", "slurm")
@@ -166,30 +166,43 @@ class Slurm(EndToEnd):
     # --- Several
 
     def test_heterogeneous(self):
-        job = self.submit("--env=pendulum", "--actors=3", "--het", "--", "--total-env-steps=5000")
+        job = self.submit("--env=pendulum", "--actors=4", "--actors-per-task=2", "--het", "--",
+                          "--total-env-steps=5000")
         self.cluster.is_in(job, "COMPLETED")
-        self.assertIn("finished at 5000 env steps", self.read(f"polyak-{job}.log"))
-        self.assertIn("n2/2.0: connected", self.read(f"polyak-{job}.log"))
+        log = self.read(f"polyak-{job}.log")
+        self.assertIn("finished at 5000 env steps", log)
+        self.assertEqual(sorted(re.findall(r"n2/\d\.\d(?=: connected)", log)),
+                         ["n2/0.0", "n2/0.1", "n2/1.0", "n2/1.1"])
+        self.assertEqual(log.count("as an evaluator"), 1)
 
     def test_preemptible(self):
         job = self.submit("--env=pendulum", f"--env-options=step_ms={STEP_MS}", "--actors=3",
-                          "--preemptible", "--", "--total-env-steps=4000",
-                          "--metrics-interval-ms=100", "--heartbeat-interval-ms=300")
+                          "--preemptible", "--partition=low", "--learner-partition=main", "--",
+                          "--total-env-steps=4000", "--metrics-interval-ms=100",
+                          "--heartbeat-interval-ms=300", "--eval-interval-env-steps=0")
 
-        def jobs():
+        def actors(state="all"):
             shown = self.cluster.run("squeue", "--noheader", f"--name=polyak-actors-{job}",
-                                     "--format=%A").stdout
-            return shown.split()
+                                     f"--states={state}", "--format=%A %N").stdout
+            return dict(line.split(None, 1) for line in shown.splitlines() if " " in line.strip())
         self.reaches(500)
-        wait_until(lambda: len(jobs()) == 3, "all actors have started")
-        taken = jobs()[0]
-        self.cluster.run("scontrol", "requeue", taken)  # as preemption does
+        wait_until(lambda: len(actors("RUNNING")) == 3, "all actors have started")
+
+        # Somebody with more right to the node wants all that the learner leaves of it.
+        taken, node = sorted(actors("RUNNING").items())[0]
+        learners = 3 if self.cluster.field(job, "NodeList") == node else 0
+        greedy = self.cluster.run("sbatch", "--parsable", "--nodes=1", f"--nodelist={node}",
+                                  f"--ntasks={CPUS - learners}", "--output=/dev/null",
+                                  "--wrap=sleep 1").stdout.strip()
+        self.cluster.is_in(greedy, "COMPLETED")
+        self.assertEqual(self.cluster.field(taken, "Restarts"), "1")
+
         self.cluster.run("scontrol", "requeue", str(job))
         self.cluster.start_again(job)
         self.cluster.start_again(taken)
         self.cluster.is_in(job, "COMPLETED")
         self.assertIn("finished at 4000 env steps", self.read(f"polyak-{job}.log"))
-        wait_until(lambda: not jobs(), "no actor is left behind")
+        wait_until(lambda: not actors("PENDING,RUNNING,COMPLETING"), "no actor is left behind")
 
     # --- What is refused
 
