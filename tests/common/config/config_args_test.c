@@ -147,7 +147,7 @@ static void test_a_flag_of_another_program_says_so(void **state)
 {
     (void)state;
     check_refused(CONFIG_ACTOR, WORDS("--bind=tcp://*:1"),
-                  "--bind is a flag of polyak-learner, not of polyak-actor");
+                  "--bind is a flag of polyak-learner, polyak-relay, not of polyak-actor");
     check_refused(CONFIG_STATUS, WORDS("--batch", "5"),
                   "--batch is a flag of polyak-learner, polyak train, polyak bench, not of polyak "
                   "status");
