@@ -45,11 +45,9 @@ done
 trap 'kill "${kept[@]}" 2>/dev/null' TERM
 code=0
 for one in "${kept[@]}"; do
-    while true; do
-        wait "$one" 2>/dev/null
-        ended=$?
-        kill -0 "$one" 2>/dev/null || break # it ended, and not only the wait for it
-    done
+    while kill -0 "$one" 2>/dev/null; do wait "$one" 2>/dev/null; done # a signal ends a wait, too
+    wait "$one" 2>/dev/null
+    ended=$?
     [ "$ended" -eq 0 ] || code=$ended
 done
 exit "$code"
