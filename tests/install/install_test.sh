@@ -20,10 +20,14 @@ cmake --install "$build" --prefix "$prefix" >"$scratch/install.log" ||
     { cat "$scratch/install.log" && fail "cmake --install failed"; }
 for file in bin/polyak bin/polyak-learner bin/polyak-actor bin/polyak-plugin-check \
     include/polyak/env.h lib/cmake/PolyakEnv/PolyakEnvConfig.cmake lib/pkgconfig/polyak-env.pc \
+    lib/systemd/system/polyak-learner.service \
     share/doc/polyak/LICENSE share/doc/polyak/docs/environments.md \
     share/doc/polyak/examples/plugin/reacher.c; do
     [ -s "$prefix/$file" ] || fail "$file is not installed"
 done
+
+grep -q "^ExecStart=$prefix/bin/polyak-learner " "$prefix/lib/systemd/system/polyak-learner.service" ||
+    fail "the learner's unit does not start what is installed"
 
 # Nothing of the tree is needed from here on.
 cp -r "$here/line.c" "$here/tank" "$scratch"
