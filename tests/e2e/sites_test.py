@@ -30,6 +30,7 @@ FRESH_SEED = 1000  # no run trains or evaluates with it
 LONG_STEPS = 100000
 RATE_S = 8  # of a run whose environments take their time:
 STEPS_MS = (5, 1, 0.5, 0.25)
+FREE_STEPS = 200000
 PENDULUM = ["--env=pendulum", "--eval-interval-env-steps=0", "--metrics-interval-ms=100"]
 
 
@@ -189,25 +190,28 @@ class Measure(Far):
         rate = (int(rows[-1]["env_steps"]) - int(rows[0]["env_steps"])) / span_s
         share = f"{rate / ideal:.2f}" if ideal else "–"
         print(f"| {name} | {where} | {rate:,.0f} | {share} | {mean(rows, 'updates_per_s'):,.0f} | "
-              f"{mean(rows, 'policy_lag_updates'):,.0f} | {mean(rows, 'policy_lag_versions'):.1f} |",
+              f"{mean(rows, 'waiting_share'):.2f} | {mean(rows, 'policy_lag_updates'):,.0f} | {mean(rows, 'policy_lag_versions'):.1f} |",
               flush=True)
 
     @unittest.skipUnless(options.rates, "not asked for")
     def test_rates(self):
         far = f"{2 * self.delay_ms:g} ms round trip"
         print("\n| environment's step | where | env steps/s | of what the environments could do | "
-              "updates/s | policy lag, updates | versions |\n|---|---|---|---|---|---|---|")
-        for step_ms in (0, *STEPS_MS):
-            ideal = 4000 / step_ms if step_ms else 0
-            args = [f"--total-env-steps={RATE_S * ideal + LONG_STEPS * (not ideal):.0f}"]
-            if step_ms:
-                args += ["--updates-per-env-step=0.1", "--threads=1"]
+              "updates/s | the learner waits | policy lag, updates | versions |\n"
+              "|---|---|---|---|---|---|---|---|")
+        runs = [("none, 1 update for each", 0, [f"--total-env-steps={LONG_STEPS}"])]
+        runs += [(f"{ms:g} ms, 0.1 updates for each", ms,
+                  ["--updates-per-env-step=0.1", f"--total-env-steps={RATE_S * 4000 / ms:.0f}"])
+                 for ms in STEPS_MS]
+        runs += [(f"none, both sides free, segments of {steps}", 0,
+                  ["--updates-per-env-step=0", f"--segment-steps={steps}",
+                   f"--total-env-steps={FREE_STEPS}"]) for steps in (64, 256)]
+        for name, step_ms, args in runs:
             env = [f"--env-options=step_ms={step_ms}"] if step_ms else []
-            name = f"{step_ms:g} ms" if step_ms else "none, 1 update for each"
             for where, train in (("one machine", self.near), (far, self.far)):
                 run = f"{len(self.programs)}"
-                train(run, *args, env=env)
-                self.row(name, where, run, ideal)
+                train(run, *args, "--threads=1", env=env)
+                self.row(name, where, run, 4000 / step_ms if step_ms else 0)
 
 
 main()
