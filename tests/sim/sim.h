@@ -25,6 +25,7 @@
 #include "learner/replay/pacer.h"
 #include "learner/segment_ring.h"
 #include "learner/train/history.h"
+#include "relay/hub.h"
 #include "tests/learner/log/memory_disk.h"
 #include "tests/sim/sim_rng.h"
 
@@ -54,8 +55,9 @@ enum {
 /* A message on its way, with the numbers of a segment. */
 typedef struct Packet {
     int64_t due_ms;
-    Link link;   /* on which it arrives at the learner */
-    int session; /* of the sender: an index, known to the simulator alone */
+    Link link;        /* of the actor, on which it arrives; 0: it is a relay's own */
+    uint32_t channel; /* between a relay and the learner */
+    int session;      /* of the sender: an index, known to the simulator alone */
     Message message;
     float floats[SIM_SEGMENT_FLOATS];
     struct Packet *next;
@@ -77,12 +79,21 @@ typedef struct Connection {
     Pipe down;
 } Connection;
 
-/* A relay, as the learner sees it. */
+/* A relay: a real Hub and a real Uplink. */
 typedef struct SimRelay {
-    Link connection; /* of the fleet's links, beyond all of the simulator's */
-    bool joined;
-    int64_t told_ms; /* when it said something of its own */
-    int64_t dead_ms; /* until then there is none */
+    struct Sim *sim;
+    int number;      /* from 1 */
+    Hub *hub;        /* NULL: it is dead */
+    Link connection; /* as the fleet knows it: beyond all of the simulator's links */
+    Uplink uplink;
+    Pipe up;
+    Pipe down;
+    bool connected;
+    uint64_t welcomes; /* that were seen */
+    uint64_t lives;
+    int64_t begins_ms;
+    int64_t frozen_ms;
+    int64_t next_tick_ms;
 } SimRelay;
 
 /* --- The truth ---------------------------------------------------------------------------------
@@ -402,17 +413,25 @@ void sim_packet_free(Packet *packet);
 void sim_net_end(Sim *sim);
 bool sim_blocked(const Sim *sim, const Connection *connection, bool up);
 
+Packet *sim_packet_new(const Message *message);
+void sim_pipe_send(Sim *sim, Pipe *pipe, Packet *packet);
+void sim_pipe_clear(Pipe *pipe);
+
 /* sim_relay.c */
 void relay_draw(Sim *sim);
 int relay_choose(Sim *sim); /* for a new link; 0: none */
-void relay_route(Sim *sim, Link link, int relay);
-/* False when a message is lost with its relay. A Hello's identity becomes the relay's, and its own
- * is written into it. */
-bool relay_passes_up(Sim *sim, Packet *packet, PeerIdentity *identity);
-/* False when a message of the learner is not for an actor. */
-bool relay_passes_down(Sim *sim, Link way, const Message *message, Link *link);
-void relay_lose_learner(Sim *sim);
 void relay_work(Sim *sim);
+/* What relays sent arrives at the learner. */
+void relay_reach_learner(Sim *sim);
+/* Whether the fleet's name of a link is a relay's or one of its channels'. */
+bool relay_is_way(Link way);
+/* The actor's link on this channel; 0: there is none. */
+Link relay_link_of(const Sim *sim, Link way);
+/* Sends a message of the learner. False when it is told that there is no such connection. */
+bool relay_send_down(Sim *sim, Link way, const Message *message);
+void relay_lose_learner(Sim *sim);
+void relay_revoke(Sim *sim, const char *key);
+void relay_end(Sim *sim);
 
 /* sim_truth.c */
 void truth_closed(Sim *sim, int session, const Segment *segment);
@@ -449,6 +468,8 @@ bool trainer_is_settled(const Sim *sim);
 void trainer_check_end(Sim *sim);
 
 /* sim_learner.c */
+/* A packet arrives; `identity` is that of a Hello. */
+void learner_receive(Sim *sim, const Packet *packet, const PeerIdentity *identity);
 void learner_crash(Sim *sim, const char *why);
 void learner_restart(Sim *sim);
 void learner_lose_power(Sim *sim);

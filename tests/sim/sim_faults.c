@@ -167,6 +167,7 @@ static void revoke(Sim *sim, int i)
     sim_key_name(actor->key, name);
     sim_say(sim, "the key %s is revoked", name);
     sim->revoked[actor->key] = true;
+    relay_revoke(sim, name);
     if (sim->learner.alive) {
         fleet_revoke_key(sim->learner.fleet, name);
         learner_check_grants(sim);

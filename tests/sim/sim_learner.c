@@ -141,7 +141,7 @@ void learner_crash(Sim *sim, const char *why)
     relay_lose_learner(sim);
     sim_break_all(sim);
     for (uint32_t i = 1; i <= sim->num_links; i++) {
-        if (sim->link_gone_ms[i] != INT64_MAX)
+        if (sim->link_gone_ms[i] != INT64_MAX && sim->link_relay[i] == 0)
             sim->link_gone_ms[i] = 0; /* the next one never knew it */
     }
 }
@@ -222,9 +222,23 @@ static void receive_hello(Sim *sim, const Packet *packet, const PeerIdentity *id
                    after.lost_steps - before.lost_steps);
 }
 
-static void receive(Sim *sim, Connection *connection)
+void learner_receive(Sim *sim, const Packet *packet, const PeerIdentity *identity)
 {
     SimLearner *learner = &sim->learner;
+    if (packet->message.kind == MESSAGE_HELLO)
+        receive_hello(sim, packet, identity);
+    else
+        fleet_receive(learner->fleet, sim->way[packet->link], NULL, &packet->message, sim->now_ms);
+    if (packet->message.kind != MESSAGE_SEGMENT)
+        learner_check_grants(sim);
+    else if (learner->has_ring && sim->strict)
+        learner->sum = sum_of_grants(sim); /* accepting raises nobody's limit */
+    else
+        learner->sum += (uint64_t)packet->message.segment.num_steps;
+}
+
+static void receive(Sim *sim, Connection *connection)
+{
     for (;;) {
         if (sim_blocked(sim, connection, true))
             return;
@@ -232,21 +246,7 @@ static void receive(Sim *sim, Connection *connection)
         if (!packet)
             break;
         PeerIdentity identity = sim_identity(sim, sim->sessions[packet->session].key);
-        if (!relay_passes_up(sim, packet, &identity)) {
-            sim_packet_free(packet);
-            continue;
-        }
-        if (packet->message.kind == MESSAGE_HELLO)
-            receive_hello(sim, packet, &identity);
-        else
-            fleet_receive(learner->fleet, sim->way[packet->link], NULL, &packet->message,
-                          sim->now_ms);
-        if (packet->message.kind != MESSAGE_SEGMENT)
-            learner_check_grants(sim);
-        else if (learner->has_ring && sim->strict)
-            learner->sum = sum_of_grants(sim); /* accepting raises nobody's limit */
-        else if (packet->message.kind == MESSAGE_SEGMENT)
-            learner->sum += (uint64_t)packet->message.segment.num_steps;
+        learner_receive(sim, packet, &identity);
         sim_packet_free(packet);
     }
     sim_free_if_done(connection);
@@ -340,14 +340,15 @@ static void send_messages(Sim *sim)
 {
     SimLearner *learner = &sim->learner;
     Link way = 0;
-    Link link = 0;
     static Message message;
     while (fleet_next_message(learner->fleet, sim->now_ms, &way, &message)) {
-        if (!relay_passes_down(sim, way, &message, &link))
-            continue;
-        check_sent(sim, link, &message);
-        if (!sim_send_down(sim, link, &message)) {
-            fleet_link_gone(learner->fleet, way);
+        Link link = relay_is_way(way) ? relay_link_of(sim, way) : way;
+        if (link != 0)
+            check_sent(sim, link, &message);
+        bool there = relay_is_way(way) ? relay_send_down(sim, way, &message)
+                                       : sim_send_down(sim, link, &message);
+        if (!there) { /* the connection, with all its channels */
+            fleet_link_gone(learner->fleet, link_make(link_connection(way), 0));
             learner_check_grants(sim);
         }
     }
@@ -360,10 +361,11 @@ static void loop_work(Sim *sim)
 {
     SimLearner *learner = &sim->learner;
     for (int i = 0; i < sim->num_connections; i++) {
-        if (sim->connections[i].used)
-            receive(sim, &sim->connections[i]);
+        Connection *connection = &sim->connections[i];
+        if (connection->used && sim->link_relay[connection->link] == 0)
+            receive(sim, connection);
     }
-    relay_work(sim);
+    relay_reach_learner(sim);
     tell_fleet(sim);
     if (sim->now_ms >= learner->next_tick_ms) {
         fleet_tick(learner->fleet, sim->now_ms);

@@ -200,6 +200,7 @@ static void end_run(void)
     learner_end(&sim);
     if (sim.logged)
         recover_at_end(&sim);
+    relay_end(&sim);
     sim_net_end(&sim);
     truth_end(&sim);
     memory_disk_destroy(&sim.disk);
@@ -217,6 +218,7 @@ static void run(uint64_t seed)
     for (; !is_over(); sim.now_ms += SIM_TICK_MS) {
         sim_strike(&sim);
         learner_work(&sim);
+        relay_work(&sim);
         for (int i = 0; i < sim.num_actors; i++)
             actor_work(&sim, i);
         check_progress();

@@ -8,7 +8,7 @@
 
 static Packet *free_packets;
 
-static Packet *packet_new(const Message *message)
+Packet *sim_packet_new(const Message *message)
 {
     Packet *packet = free_packets;
     if (packet)
@@ -18,6 +18,8 @@ static Packet *packet_new(const Message *message)
     CHECK(packet);
     packet->message = *message;
     packet->next = NULL;
+    packet->link = 0;
+    packet->channel = 0;
     if (message->kind != MESSAGE_SEGMENT)
         return packet;
     Segment *segment = &packet->message.segment;
@@ -51,7 +53,7 @@ static Packet *pipe_remove(Pipe *pipe)
     return packet;
 }
 
-static void pipe_clear(Pipe *pipe)
+void sim_pipe_clear(Pipe *pipe)
 {
     while (pipe->head)
         sim_packet_free(pipe_remove(pipe));
@@ -68,7 +70,7 @@ Link sim_new_link(Sim *sim)
               (unsigned long long)sim->num_links);
     Link link = ++sim->num_links;
     sim->link_gone_ms[link] = INT64_MAX;
-    relay_route(sim, link, 0);
+    sim->way[link] = link;
     return link;
 }
 
@@ -87,7 +89,7 @@ Connection *sim_connect(Sim *sim, int actor)
         if (connection->used)
             continue;
         *connection = (Connection){.used = true, .actor = actor, .link = sim_new_link(sim)};
-        relay_route(sim, connection->link, relay_choose(sim));
+        sim->link_relay[connection->link] = relay_choose(sim);
         if (sim->num_connections <= i)
             sim->num_connections = i + 1;
         return connection;
@@ -103,16 +105,16 @@ void sim_free_if_done(Connection *connection)
 
 void sim_close(Sim *sim, Connection *connection)
 {
-    pipe_clear(&connection->down);
+    sim_pipe_clear(&connection->down);
     /* With LINGER 0 some of it is on the wire and some never left. */
     if (sim_chance(&sim->rng, 0.5))
-        pipe_clear(&connection->up);
+        sim_pipe_clear(&connection->up);
     connection->closed = true;
     link_ends(sim, connection->link);
     sim_free_if_done(connection);
 }
 
-static void pipe_send(Sim *sim, Pipe *pipe, Packet *packet)
+void sim_pipe_send(Sim *sim, Pipe *pipe, Packet *packet)
 {
     int64_t delay_ms = sim_range(&sim->rng, 0, sim->delay_ms_max);
     if (sim->now_ms < sim->faults_until_ms && sim_chance(&sim->rng, sim->slow_chance))
@@ -129,10 +131,10 @@ void sim_send_up(Sim *sim, Connection *connection, const Message *message, int s
     int times =
         sim->now_ms < sim->faults_until_ms && sim_chance(&sim->rng, sim->twice_chance) ? 2 : 1;
     for (int i = 0; i < times; i++) {
-        Packet *packet = packet_new(message);
+        Packet *packet = sim_packet_new(message);
         packet->link = connection->link;
         packet->session = session;
-        pipe_send(sim, &connection->up, packet);
+        sim_pipe_send(sim, &connection->up, packet);
     }
 }
 
@@ -149,7 +151,7 @@ bool sim_send_down(Sim *sim, Link link, const Message *message)
             return true;
         int times = faults && sim_chance(&sim->rng, sim->twice_chance) ? 2 : 1;
         for (int k = 0; k < times; k++)
-            pipe_send(sim, &connection->down, packet_new(message));
+            sim_pipe_send(sim, &connection->down, sim_packet_new(message));
         return true;
     }
     return true; /* into a connection that is dead, which the learner does not know */
@@ -157,11 +159,11 @@ bool sim_send_down(Sim *sim, Link link, const Message *message)
 
 void sim_break(Sim *sim, Connection *connection, bool learner_died)
 {
-    pipe_clear(&connection->down);
+    sim_pipe_clear(&connection->down);
     link_ends(sim, connection->link);
     int relay = sim->link_relay[connection->link];
     connection->link = sim_new_link(sim);
-    relay_route(sim, connection->link, relay);
+    sim->link_relay[connection->link] = relay;
     /* A part has arrived, a part is lost, the rest goes out over the new connection. */
     int num_packets = 0;
     for (Packet *packet = connection->up.head; packet; packet = packet->next)
@@ -186,10 +188,12 @@ void sim_break_all(Sim *sim)
 {
     for (int i = 0; i < sim->num_connections; i++) {
         Connection *connection = &sim->connections[i];
+        if (sim->link_relay[connection->link] != 0)
+            continue; /* it ends at the relay */
         if (connection->used && !connection->closed)
             sim_break(sim, connection, true);
         else
-            pipe_clear(&connection->up);
+            sim_pipe_clear(&connection->up);
         sim_free_if_done(connection);
     }
 }
@@ -203,8 +207,8 @@ bool sim_blocked(const Sim *sim, const Connection *connection, bool up)
 void sim_net_end(Sim *sim)
 {
     for (int i = 0; i < sim->num_connections; i++) {
-        pipe_clear(&sim->connections[i].up);
-        pipe_clear(&sim->connections[i].down);
+        sim_pipe_clear(&sim->connections[i].up);
+        sim_pipe_clear(&sim->connections[i].down);
     }
     while (free_packets) {
         Packet *packet = free_packets;

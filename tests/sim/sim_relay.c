@@ -1,12 +1,17 @@
-/* Relays between actors and the learner: each link of an actor is a channel of one, or none. A
- * relay dies, takes its leave or falls silent, and with it goes what was on its way; the next one
- * has another connection. Its chance is its own, so that runs without relays stay what they were.
- */
+/* Relays between actors and the learner: a real Hub and a real Uplink each, which go through the
+ * same motions as relay/relay.c. Both of their connections delay; a relay dies, takes its leave or
+ * freezes, and what was on its way through it is lost. Its chance is its own, so that runs without
+ * relays stay what they were. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/check.h"
 #include "tests/sim/sim.h"
 
 enum {
     FIRST_CONNECTION = 1 << 20, /* of relays; those of other links are below */
-    HELLO_AGAIN_MS = 300,
+    PEERS_MAX = 64,
+    FRAME_BYTES = 100,
 };
 
 void relay_draw(Sim *sim)
@@ -15,8 +20,10 @@ void relay_draw(Sim *sim)
     sim->relay_rng.state = sim->seed;
     /* They take places too. */
     sim->fleet_config.peers_max += (uint32_t)sim->num_relays;
-    for (int i = 0; i < sim->num_relays; i++)
-        sim->relays[i].connection = FIRST_CONNECTION + sim->num_relay_connections++;
+    for (int i = 0; i < sim->num_relays; i++) {
+        sim->relays[i].sim = sim;
+        sim->relays[i].number = i + 1;
+    }
 }
 
 int relay_choose(Sim *sim)
@@ -24,24 +31,26 @@ int relay_choose(Sim *sim)
     return sim->num_relays > 0 ? sim_range(&sim->relay_rng, 0, sim->num_relays) : 0;
 }
 
-void relay_route(Sim *sim, Link link, int relay)
+/* The way to the learner is another one, and all that was on the old one is lost. */
+static void change_connection(Sim *sim, SimRelay *relay)
 {
-    sim->link_relay[link] = relay;
-    sim->way[link] =
-        relay == 0 ? link : link_make((uint32_t)sim->relays[relay - 1].connection, (uint32_t)link);
-}
-
-/* It has to say Hello, on another connection. */
-static void reconnect(Sim *sim, SimRelay *relay)
-{
+    sim_pipe_clear(&relay->up);
+    sim_pipe_clear(&relay->down);
     relay->connection = FIRST_CONNECTION + sim->num_relay_connections++;
-    relay->joined = false;
 }
 
 void relay_lose_learner(Sim *sim)
 {
     for (int i = 0; i < sim->num_relays; i++)
-        reconnect(sim, &sim->relays[i]);
+        change_connection(sim, &sim->relays[i]); /* dialled again underneath: it knows nothing */
+}
+
+void relay_revoke(Sim *sim, const char *key)
+{
+    for (int i = 0; i < sim->num_relays; i++) {
+        if (sim->relays[i].hub)
+            hub_revoke_key(sim->relays[i].hub, key);
+    }
 }
 
 static PeerIdentity relay_identity(const Sim *sim)
@@ -54,90 +63,291 @@ static PeerIdentity relay_identity(const Sim *sim)
     return identity;
 }
 
-bool relay_passes_up(Sim *sim, Packet *packet, PeerIdentity *identity)
+/* --- What the hub says -------------------------------------------------------------------------
+ */
+
+/* Once nothing fails any more, nobody is turned away but for want of room: the relay's own, too. */
+static void tell_peer(void *context, Link link, const Message *message)
 {
-    int relay = sim->link_relay[packet->link];
-    if (relay == 0)
-        return true;
-    if (link_connection(sim->way[packet->link]) != sim->relays[relay - 1].connection ||
-        sim->now_ms < sim->relays[relay - 1].dead_ms)
-        return false;
-    sim_tally.relayed++;
-    if (packet->message.kind != MESSAGE_HELLO)
-        return true;
-    Hello *hello = &packet->message.hello;
-    snprintf(hello->origin_key, sizeof hello->origin_key, "%s", identity->key);
-    hello->origin_roles = identity->roles & ((1U << (ROLE_RELAY + 1)) - 1);
-    snprintf(hello->via, sizeof hello->via, "relay%d", relay);
-    *identity = relay_identity(sim);
-    return true;
+    SimRelay *relay = context;
+    Sim *sim = relay->sim;
+    int session = sim->link_session[link] - 1;
+    bool revoked = session >= 0 && sim->revoked[sim->sessions[session].key];
+    bool crowded = sim->fleet_config.peers_max < (uint32_t)(sim->num_actors + sim->num_relays) &&
+                   message->kind == MESSAGE_REJECT && message->reject.reason == REJECT_LOADING;
+    sim_check(sim,
+              sim->now_ms < sim->faults_until_ms + SIM_SETTLE_MS || revoked || crowded ||
+                  (message->kind == MESSAGE_BYE && message->bye == BYE_FINISHED),
+              "relay %d says %s (%s)", relay->number, message_kind_name(message->kind),
+              message->kind == MESSAGE_REJECT ? message->reject.text : "");
+    sim_send_down(sim, link, message);
 }
 
-bool relay_passes_down(Sim *sim, Link way, const Message *message, Link *link)
+static void tell_parent(void *context, uint32_t channel, const Message *message)
 {
-    Link connection = link_connection(way);
-    *link = link_channel(way) != 0 ? link_channel(way) : way;
-    if (connection < FIRST_CONNECTION)
-        return true;
-    SimRelay *relay = NULL;
-    for (int i = 0; i < sim->num_relays; i++) {
-        if (sim->relays[i].connection == connection && sim->now_ms >= sim->relays[i].dead_ms)
-            relay = &sim->relays[i];
-    }
-    if (!relay) { /* the learner finds out, or later, by silence */
-        if (sim_chance(&sim->relay_rng, 0.3)) {
-            fleet_link_gone(sim->learner.fleet, connection);
-            learner_check_grants(sim);
-        }
-        return false;
-    }
-    if (link_channel(way) != 0)
-        return true;
-    if (message->kind == MESSAGE_REJECT)
-        reconnect(sim, relay);
-    return false;
+    SimRelay *relay = context;
+    Packet *packet = sim_packet_new(message);
+    packet->channel = channel;
+    sim_pipe_send(relay->sim, &relay->up, packet);
 }
 
-/* Sends the learner a message of the relay's own. */
-static void say(Sim *sim, SimRelay *relay, const Message *message)
+static void note(void *context, const char *line)
 {
-    PeerIdentity identity = relay_identity(sim);
-    relay->told_ms = sim->now_ms;
-    fleet_receive(sim->learner.fleet, relay->connection, &identity, message, sim->now_ms);
-    learner_check_grants(sim);
+    const SimRelay *relay = context;
+    sim_say(relay->sim, "relay %d: %s", relay->number, line);
+}
+
+/* --- Life --------------------------------------------------------------------------------------
+ */
+
+static Session fresh_session(SimRelay *relay)
+{
+    Session session;
+    memset(session.id, 0xff, sizeof session.id);
+    session.id[0] = (uint8_t)relay->number;
+    memcpy(session.id + 8, &relay->lives, sizeof relay->lives);
+    relay->lives++;
+    return session;
+}
+
+static void begin(Sim *sim, SimRelay *relay)
+{
+    HubConfig config = {
+        .parent = "the learner", .peers_max = PEERS_MAX, .peers_per_key_max = PEERS_MAX};
+    HubSink sink = {relay, tell_peer, tell_parent, note};
+    Hello hello = {.role = ROLE_RELAY};
+    Session session = fresh_session(relay);
+    snprintf(config.name, sizeof config.name, "relay%d", relay->number);
+    memcpy(hello.name, config.name, sizeof hello.name);
+    relay->hub = hub_new(&config, &sink);
+    CHECK(relay->hub);
+    relay->connected = false;
+    uplink_start(&relay->uplink, &hello, NULL, &session, sim->now_ms);
 }
 
 static void die(Sim *sim, SimRelay *relay)
 {
     static const Message bye = {.kind = MESSAGE_BYE, .bye = BYE_STOPPING};
+    PeerIdentity identity = relay_identity(sim);
     sim_tally.relay_deaths++;
-    sim_say(sim, "a relay ends");
-    if (sim_range(&sim->relay_rng, 0, 2) == 0)
-        say(sim, relay, &bye);
-    relay->dead_ms = sim->now_ms + sim_range(&sim->relay_rng, 50, 5000);
-    reconnect(sim, relay);
+    sim_say(sim, "relay %d ends", relay->number);
+    if (sim_range(&sim->relay_rng, 0, 2) == 0) {
+        hub_disconnected(relay->hub, BYE_RESTARTING);
+        if (sim->learner.alive && sim->now_ms >= sim->learner.frozen_ms) {
+            fleet_receive(sim->learner.fleet, relay->connection, &identity, &bye, sim->now_ms);
+            learner_check_grants(sim);
+        }
+    }
+    hub_destroy(&relay->hub);
+    change_connection(sim, relay);
+    relay->begins_ms = sim->now_ms + sim_range(&sim->relay_rng, 50, 5000);
+    /* Some of its actors' sockets notice, and dial again underneath. */
+    for (int i = 0; i < sim->num_connections; i++) {
+        Connection *connection = &sim->connections[i];
+        if (connection->used && !connection->closed &&
+            sim->link_relay[connection->link] == relay->number && sim_chance(&sim->relay_rng, 0.5))
+            sim_break(sim, connection, true);
+    }
+}
+
+void relay_end(Sim *sim)
+{
+    for (int i = 0; i < sim->num_relays; i++) {
+        hub_destroy(&sim->relays[i].hub);
+        change_connection(sim, &sim->relays[i]);
+    }
+}
+
+/* --- From below --------------------------------------------------------------------------------
+ */
+
+static void pass_up(Sim *sim, SimRelay *relay, Packet *packet)
+{
+    PeerIdentity identity = sim_identity(sim, sim->sessions[packet->session].key);
+    Hello *hello = &packet->message.hello;
+    HubFrame frame = {.kind = packet->message.kind,
+                      .bytes = FRAME_BYTES,
+                      .identity = &identity,
+                      .hello = hello,
+                      .hello_error = ""};
+    HelloOrigin origin;
+    if (packet->message.kind == MESSAGE_HELLO)
+        sim->link_session[packet->link] = packet->session + 1;
+    HubWay way =
+        hub_from_peer(relay->hub, packet->link, &frame, sim->now_ms, &packet->channel, &origin);
+    if (way == HUB_NOWHERE) {
+        sim_packet_free(packet);
+        return;
+    }
+    if (way == HUB_ON_ADDED) {
+        snprintf(hello->origin_key, sizeof hello->origin_key, "%s", origin.key);
+        hello->origin_roles = origin.roles;
+        snprintf(hello->via, sizeof hello->via, "%s", origin.via);
+    }
+    sim_tally.relayed++;
+    sim_pipe_send(sim, &relay->up, packet);
+}
+
+/* What has come from its actors; without a relay it is lost. */
+static void hear_actors(Sim *sim, SimRelay *relay)
+{
+    for (int i = 0; i < sim->num_connections; i++) {
+        Connection *connection = &sim->connections[i];
+        if (!connection->used || sim->link_relay[connection->link] != relay->number ||
+            sim_blocked(sim, connection, true))
+            continue;
+        for (Packet *packet; (packet = sim_take(&connection->up, sim->now_ms)) != NULL;) {
+            if (relay->hub)
+                pass_up(sim, relay, packet);
+            else
+                sim_packet_free(packet);
+        }
+        sim_free_if_done(connection);
+    }
+}
+
+void relay_reach_learner(Sim *sim)
+{
+    PeerIdentity identity = relay_identity(sim);
+    for (int i = 0; i < sim->num_relays; i++) {
+        SimRelay *relay = &sim->relays[i];
+        for (Packet *packet; (packet = sim_take(&relay->up, sim->now_ms)) != NULL;) {
+            Link way = link_make((uint32_t)relay->connection, packet->channel);
+            if (packet->link != 0) {
+                sim->way[packet->link] = way;
+                learner_receive(sim, packet, &identity);
+            } else {
+                fleet_receive(sim->learner.fleet, way, &identity, &packet->message, sim->now_ms);
+                learner_check_grants(sim);
+            }
+            sim_packet_free(packet);
+        }
+    }
+}
+
+/* --- From above --------------------------------------------------------------------------------
+ */
+
+bool relay_is_way(Link way)
+{
+    return link_connection(way) >= FIRST_CONNECTION;
+}
+
+Link relay_link_of(const Sim *sim, Link way)
+{
+    for (Link link = sim->num_links; link > 0; link--) {
+        if (sim->way[link] == way)
+            return link;
+    }
+    return 0;
+}
+
+bool relay_send_down(Sim *sim, Link way, const Message *message)
+{
+    for (int i = 0; i < sim->num_relays; i++) {
+        SimRelay *relay = &sim->relays[i];
+        if (relay->connection != link_connection(way) || !relay->hub)
+            continue;
+        Packet *packet = sim_packet_new(message);
+        packet->channel = link_channel(way);
+        sim_pipe_send(sim, &relay->down, packet);
+        return true;
+    }
+    /* It finds out now, or later, or by silence. */
+    return !sim_chance(&sim->relay_rng, 0.3);
+}
+
+static void hear_learner(Sim *sim, SimRelay *relay)
+{
+    for (Packet *packet; (packet = sim_take(&relay->down, sim->now_ms)) != NULL;) {
+        Link link = 0;
+        Session fresh = fresh_session(relay);
+        if (packet->channel == 0) {
+            uplink_receive(&relay->uplink, &packet->message, &fresh, sim->now_ms);
+        } else {
+            if (relay->uplink.state == UPLINK_ACTIVE)
+                relay->uplink.heard_ms = sim->now_ms;
+            HubWay way = hub_from_parent(relay->hub, packet->channel, packet->message.kind,
+                                         sim->now_ms, &link);
+            if (way != HUB_NOWHERE && !sim_send_down(sim, link, &packet->message))
+                hub_link_gone(relay->hub, link);
+        }
+        sim_packet_free(packet);
+    }
+}
+
+static void drive(Sim *sim, SimRelay *relay)
+{
+    static Message message;
+    for (;;) {
+        switch (uplink_next(&relay->uplink, sim->now_ms, &message)) {
+        case UPLINK_OPEN:
+            change_connection(sim, relay);
+            break;
+        case UPLINK_SEND:
+            sim_pipe_send(sim, &relay->up, sim_packet_new(&message));
+            break;
+        default:
+            return;
+        }
+    }
+}
+
+static void follow(Sim *sim, SimRelay *relay)
+{
+    const Uplink *uplink = &relay->uplink;
+    bool active = uplink->state == UPLINK_ACTIVE;
+    sim_check(sim, uplink->state != UPLINK_REFUSED, "relay %d is refused: %s", relay->number,
+              uplink->refusal);
+    if (uplink->state == UPLINK_FINISHED) {
+        if (relay->connected)
+            hub_disconnected(relay->hub, BYE_FINISHED);
+        relay->connected = false;
+        return;
+    }
+    if (relay->connected && (!active || uplink->welcomes != relay->welcomes)) {
+        relay->connected = false;
+        hub_disconnected(relay->hub, BYE_RESTARTING);
+    }
+    if (active && !relay->connected) {
+        relay->connected = true;
+        relay->welcomes = uplink->welcomes;
+        hub_connected(relay->hub, &uplink->welcome);
+    }
+}
+
+/* --- Time --------------------------------------------------------------------------------------
+ */
+
+static void strike(Sim *sim, SimRelay *relay)
+{
+    if (sim->now_ms >= sim->faults_until_ms || !sim_chance(&sim->relay_rng, 0.001))
+        return;
+    if (sim_range(&sim->relay_rng, 0, 2) > 0)
+        die(sim, relay);
+    else
+        relay->frozen_ms = sim->now_ms + sim_range(&sim->relay_rng, 50, 6000);
 }
 
 void relay_work(Sim *sim)
 {
-    static const Message heartbeat = {.kind = MESSAGE_HEARTBEAT};
-    static Message hello = {.kind = MESSAGE_HELLO};
     for (int i = 0; i < sim->num_relays; i++) {
         SimRelay *relay = &sim->relays[i];
-        if (sim->now_ms < sim->faults_until_ms && sim_chance(&sim->relay_rng, 0.001))
-            die(sim, relay);
-        if (sim->now_ms < relay->dead_ms)
+        if (!relay->hub && sim->now_ms >= relay->begins_ms)
+            begin(sim, relay);
+        if (relay->hub)
+            strike(sim, relay);
+        if (sim->now_ms < relay->frozen_ms && relay->hub)
             continue;
-        int64_t silent_ms = sim->now_ms - relay->told_ms;
-        if (!relay->joined && silent_ms >= HELLO_AGAIN_MS) {
-            hello.hello = (Hello){.protocol_version = WIRE_PROTOCOL_VERSION,
-                                  .role = ROLE_RELAY,
-                                  .oldest_unacked = 1,
-                                  .num_envs = 1};
-            relay->joined = true; /* unless it is refused */
-            say(sim, relay, &hello);
-        } else if (relay->joined && silent_ms >= sim->fleet_config.welcome.heartbeat_interval_ms) {
-            say(sim, relay, &heartbeat);
+        hear_actors(sim, relay);
+        if (!relay->hub)
+            continue;
+        hear_learner(sim, relay);
+        drive(sim, relay);
+        follow(sim, relay);
+        if (sim->now_ms >= relay->next_tick_ms) {
+            hub_tick(relay->hub, sim->now_ms);
+            relay->next_tick_ms = sim->now_ms + 100;
         }
     }
 }
