@@ -1,0 +1,134 @@
+/* Who says Hello to a relay: whether it may come in, and what is added to its words. */
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/hub_internal.h"
+
+/* Whether there is a parent that can be asked; the peer is told why there is none. */
+static bool is_open(Hub *hub, Link link)
+{
+    if (hub->state == HUB_OVER)
+        hub_tell_bye(hub, link, BYE_FINISHED);
+    else if (hub->state == HUB_ALONE)
+        hub_refuse(hub, link, REJECT_LOADING, "relay %s has no connection to %.60s (%.60s)",
+                   hub->config.name, hub->config.parent, hub->trouble);
+    return hub->state == HUB_OPEN;
+}
+
+static bool has_room(Hub *hub, Link link, const char *key)
+{
+    if (channels_count(hub->channels) >= hub->config.peers_max) {
+        hub_refuse(hub, link, REJECT_FULL, "relay %s has its %u peers (--peers-max)",
+                   hub->config.name, hub->config.peers_max);
+        return false;
+    }
+    if (key[0] != '\0' && hub_num_peers_of_key(hub, key) >= hub->config.peers_per_key_max) {
+        hub_refuse(hub, link, REJECT_FULL,
+                   "relay %s has the %u peers of the key \"%s\" (--peers-per-key-max)",
+                   hub->config.name, hub->config.peers_per_key_max, key);
+        return false;
+    }
+    return true;
+}
+
+/* Another relay has dialled this one, and is welcomed here: the parent knows only its peers. */
+static void greet_relay(Hub *hub, Channel *before, Link link, const PeerIdentity *identity,
+                        const Hello *hello)
+{
+    if (before)
+        hub_drop(hub, before);
+    if (link_channel(link) != 0) {
+        hub_refuse(hub, link, REJECT_NOT_ALLOWED, "a relay cannot speak for another one");
+        return;
+    }
+    if (!(identity->roles & 1U << ROLE_RELAY)) {
+        hub_refuse(hub, link, REJECT_NOT_ALLOWED, "the key \"%s\" has not the role relay",
+                   identity->key);
+        hub_note(hub, "%s is refused: its key \"%s\" has not the role relay", hello->name,
+                 identity->key);
+        return;
+    }
+    if (!is_open(hub, link) || !has_room(hub, link, identity->key))
+        return;
+    Channel *channel = hub_add(hub, link);
+    channel->relay = true;
+    channel->heard_ms = hub->now_ms;
+    channel->told_ms = hub->now_ms;
+    memcpy(channel->key, identity->key, sizeof channel->key);
+    memcpy(channel->name, hello->name, sizeof channel->name);
+    hub->counts.relays++;
+    hub_note(hub, "relay %s is connected%s%s", hello->name, identity->key[0] ? ", key " : "",
+             identity->key);
+    hub->message.kind = MESSAGE_WELCOME;
+    hub->message.welcome = hub->ours;
+    hub->sink.tell_peer(hub->sink.context, link, &hub->message);
+}
+
+/* How large a frame of this peer may be, once the learner has welcomed it with this spec; 0 when
+ * that is more than a relay passes. */
+static size_t frame_bytes_max(const Hub *hub, const Hello *hello)
+{
+    size_t bytes = 0;
+    if (hello->has_spec && hello->role == ROLE_ACTOR)
+        bytes = wire_segment_bytes_max(hello->spec.obs_dim, hello->spec.act_dim,
+                                       (int)hub->ours.segment_steps);
+    if (bytes > HUB_FRAME_BYTES_MAX)
+        return 0;
+    return bytes > HUB_SMALL_BYTES_MAX ? bytes : HUB_SMALL_BYTES_MAX;
+}
+
+/* Who says it: as its connection has proved; or what a relay below has made sure of, and no more
+ * than that relay itself may. */
+static void make_origin(const Hub *hub, Link link, const HubFrame *frame, HelloOrigin *origin)
+{
+    bool direct = link_channel(link) == 0;
+    const Hello *hello = frame->hello;
+    const PeerIdentity *identity = frame->identity;
+    *origin = (HelloOrigin){.roles = identity->roles};
+    if (!direct)
+        origin->roles &= hello->origin_roles;
+    snprintf(origin->key, sizeof origin->key, "%s", direct ? identity->key : hello->origin_key);
+    snprintf(origin->via, sizeof origin->via, "%s", direct ? hub->config.name : hello->via);
+}
+
+HubWay hub_take_hello(Hub *hub, Channel *channel, Link link, const HubFrame *frame,
+                      uint32_t *number, HelloOrigin *origin)
+{
+    const Hello *hello = frame->hello;
+    if (frame->hello_code != ERR_OK) {
+        if (channel)
+            hub_drop(hub, channel);
+        hub_refuse(hub, link, frame->hello_code == ERR_SPEC ? REJECT_SPEC : REJECT_NOT_ALLOWED,
+                   "%s", frame->hello_error);
+        return HUB_NOWHERE;
+    }
+    if (hello->role == ROLE_RELAY) {
+        greet_relay(hub, channel, link, frame->identity, hello);
+        return HUB_NOWHERE;
+    }
+    if (channel && channel->relay) {
+        hub_drop(hub, channel);
+        channel = NULL;
+    }
+    make_origin(hub, link, frame, origin);
+    if (!is_open(hub, link) || (!channel && !has_room(hub, link, origin->key)))
+        return HUB_NOWHERE;
+    size_t bytes_max = frame_bytes_max(hub, hello);
+    if (bytes_max == 0) {
+        hub_refuse(
+            hub, link, REJECT_SPEC,
+            "segments of this environment may have more than the %d bytes that a relay passes: "
+            "dial the learner itself",
+            HUB_FRAME_BYTES_MAX);
+        return HUB_NOWHERE;
+    }
+    if (!channel)
+        channel = hub_add(hub, link);
+    snprintf(channel->key, sizeof channel->key, "%s", origin->key);
+    channel->welcomed = false;
+    channel->frame_bytes_max = bytes_max;
+    channel->heard_ms = hub->now_ms;
+    *number = channel->number;
+    hub->counts.up++;
+    return HUB_ON_ADDED;
+}
