@@ -2,7 +2,7 @@
 
 #include <stdbool.h>
 
-enum { ROUNDS_IN_HAND = 2, SLOTS_PER_ENV = 8 };
+enum { ROUNDS_IN_HAND = 2, ROUNDS_IN_HAND_MAX = 8, SLOTS_PER_ENV = 8 };
 
 static uint64_t min_u64(uint64_t a, uint64_t b)
 {
@@ -77,12 +77,14 @@ static uint32_t replace_root(ActorSession **heap, uint32_t count, bool stays, Is
 /* --- Steps -------------------------------------------------------------------------------------
  */
 
-/* Whether a session may have another round, and can send what it steps. */
-static bool wants_steps(const CreditPool *pool, const ActorSession *session)
+/* Whether a session may have another round, and can send what it steps. `part` is its part of the
+ * window: where that has more than two rounds, so has the session, since over a long link two are
+ * stepped before the first word of them is back. */
+static bool wants_steps(const CreditPool *pool, const ActorSession *session, uint64_t part)
 {
-    return !session->draining &&
-           in_hand(session) <= (ROUNDS_IN_HAND - 1) * round_of(pool, session) &&
-           slots_in_hand(session) > 0;
+    uint64_t round = round_of(pool, session);
+    uint64_t enough = max_u64(ROUNDS_IN_HAND * round, min_u64(part, ROUNDS_IN_HAND_MAX * round));
+    return !session->draining && in_hand(session) + round <= enough && slots_in_hand(session) > 0;
 }
 
 /* The one with the least in hand, in rounds; of equals the one that has waited longest. */
@@ -99,11 +101,11 @@ static bool is_needier_of_steps(const ActorSession *a, const ActorSession *b)
 }
 
 static uint32_t gather_for_steps(const CreditPool *pool, ActorSession **sessions,
-                                 uint32_t num_sessions, const ActorSession *only)
+                                 uint32_t num_sessions, const ActorSession *only, uint64_t part)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < num_sessions; i++) {
-        if ((!only || sessions[i] == only) && wants_steps(pool, sessions[i]))
+        if ((!only || sessions[i] == only) && wants_steps(pool, sessions[i], part))
             swap(&sessions[count++], &sessions[i]);
     }
     make_heap(sessions, count, is_needier_of_steps);
@@ -121,7 +123,7 @@ static void give_steps(CreditPool *pool, ActorSession **sessions, uint32_t num_s
     uint64_t part = max_u64(1, pool->window / max_u64(1, num_sessions));
     if (granted >= pool->step_limit)
         return;
-    uint32_t count = gather_for_steps(pool, sessions, num_sessions, only);
+    uint32_t count = gather_for_steps(pool, sessions, num_sessions, only, part);
     while (granted < pool->step_limit && count > 0) {
         ActorSession *session = sessions[0];
         uint64_t budget = pool->step_limit - granted;
@@ -136,7 +138,8 @@ static void give_steps(CreditPool *pool, ActorSession **sessions, uint32_t num_s
         raised(context, session);
         if (only)
             return;
-        count = replace_root(sessions, count, wants_steps(pool, session), is_needier_of_steps);
+        count =
+            replace_root(sessions, count, wants_steps(pool, session, part), is_needier_of_steps);
     }
 }
 

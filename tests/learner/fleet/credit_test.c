@@ -93,7 +93,7 @@ static void test_a_grant_is_a_round_of_full_segments(void **state)
 {
     (void)state;
     static Fixture fixture;
-    start(&fixture, 1, 64, 1024);
+    start(&fixture, 1, 64, 2 * 3 * SEGMENT_STEPS);
     fixture.sessions[0].num_envs = 3;
     give(&fixture, NULL);
     assert_int_equal(in_hand(&fixture.sessions[0]), 2 * 3 * SEGMENT_STEPS); /* and two of them */
@@ -102,6 +102,22 @@ static void test_a_grant_is_a_round_of_full_segments(void **state)
     fixture.raised = 0;
     give(&fixture, NULL);
     assert_int_equal(fixture.raised, 0); /* nothing changed: nobody is told anything */
+}
+
+/* Over a long link two rounds are stepped before the first word of them is back. */
+static void test_a_large_window_is_held_in_more_rounds(void **state)
+{
+    (void)state;
+    static Fixture fixture;
+    start(&fixture, 2, 64, 2 * 5 * SEGMENT_STEPS);
+    give(&fixture, NULL);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(in_hand(&fixture.sessions[i]), 5 * SEGMENT_STEPS);
+    start(&fixture, 2, 64, 1000000);
+    give(&fixture, NULL);
+    for (int i = 0; i < 2; i++) /* and no more than it may send */
+        assert_int_equal(in_hand(&fixture.sessions[i]), 8 * SEGMENT_STEPS);
+    check(&fixture, 0);
 }
 
 static void test_a_small_window_is_shared_out_evenly(void **state)
@@ -137,7 +153,7 @@ static void test_a_tiny_rest_is_worth_no_message_but_at_the_end(void **state)
 {
     (void)state;
     static Fixture fixture;
-    start(&fixture, 1, 64, 32);
+    start(&fixture, 1, 64, 16);
     give(&fixture, NULL);
     assert_int_equal(in_hand(&fixture.sessions[0]), 16);
     send_segment(&fixture, 0, 8);
@@ -278,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_grant_is_a_round_of_full_segments),
+        cmocka_unit_test(test_a_large_window_is_held_in_more_rounds),
         cmocka_unit_test(test_a_small_window_is_shared_out_evenly),
         cmocka_unit_test(test_a_draining_actor_may_send_and_takes_no_more_steps),
         cmocka_unit_test(test_a_tiny_rest_is_worth_no_message_but_at_the_end),
