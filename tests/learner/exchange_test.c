@@ -56,6 +56,22 @@ static void test_the_newest_policy_is_taken_once(void **state)
     exchange_destroy(&exchange);
 }
 
+static void test_it_is_known_when_the_trainer_last_told_something(void **state)
+{
+    (void)state;
+    static Exchange exchange;
+    make(&exchange);
+    assert_int_equal(exchange_trainer_told_ms(&exchange), 0);
+    int64_t before_ms = clock_ms();
+    TrainerProgress progress = {.updates = 1};
+    exchange_set_progress(&exchange, &progress);
+    int64_t told_ms = exchange_trainer_told_ms(&exchange);
+    assert_in_range(told_ms, before_ms, clock_ms());
+    assert_int_equal(exchange_progress(&exchange).updates, 1);
+    assert_int_equal(exchange_trainer_told_ms(&exchange), told_ms); /* asking tells nothing */
+    exchange_destroy(&exchange);
+}
+
 static void test_progress_is_a_whole_snapshot(void **state)
 {
     (void)state;
@@ -229,6 +245,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_newest_policy_is_taken_once),
+        cmocka_unit_test(test_it_is_known_when_the_trainer_last_told_something),
         cmocka_unit_test(test_progress_is_a_whole_snapshot),
         cmocka_unit_test(test_the_newest_faults_are_seen),
         cmocka_unit_test(test_evaluations_are_taken_oldest_first_and_keep_their_policy),
