@@ -170,6 +170,7 @@ class Fleet:
             process = subprocess.Popen([self.bin / program, *map(str, flags)],
                                        stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                                        preexec_fn=_in_child)
+        process.log_path = self.log(name or group)
         self.groups[group].append(process)
         return process
 
@@ -194,7 +195,7 @@ class Fleet:
         for group, processes in self.groups.items():
             for process in processes:
                 if process.poll() not in (None, 0):
-                    words = self.log(group).read_text(errors="replace").strip().splitlines()
+                    words = process.log_path.read_text(errors="replace").strip().splitlines()
                     raise Failure(f"a process of {group} ended with {process.returncode}: "
                                   f"{words[-1] if words else 'without a word'}")
 

@@ -134,14 +134,15 @@ def measure_line(args):
 class Site:
     """Where some of the actors dial: the learner itself or a relay."""
 
-    def __init__(self, running, name, endpoint):
-        self.running, self.name, self.endpoint, self.process = running, name, endpoint, None
+    def __init__(self, running, name, endpoint, flags=()):
+        self.running, self.name, self.endpoint, self.flags = running, name, endpoint, flags
+        self.process = None
 
     def start_relay(self, again=False):
         before = 0 if not again else self.running.log(self.name).read_text().count("listening on")
         self.process = self.running.start(self.name, "polyak-relay", f"--bind={self.endpoint}",
                                           f"--connect={self.running.endpoint}",
-                                          f"--name={self.name}", *RELAY_FLAGS)
+                                          f"--name={self.name}", *RELAY_FLAGS, *self.flags)
         self.running.says(self.name, "listening on", before + 1)
 
 
@@ -275,7 +276,8 @@ def run_fleet(args, num_relays, kill):
         alone_mb, alone_tcp_mb = fleet.resident_mb(running.pids("learner")[0]), fleet.tcp_mb()
         sites = [Site(running, "direct", running.endpoint)]
         if num_relays:
-            sites = [Site(running, f"relay{i + 1}", fleet.free_endpoint()) for i in range(num_relays)]
+            sites = [Site(running, f"relay{i + 1}", fleet.free_endpoint(), args.relay_flags)
+                     for i in range(num_relays)]
             for site in sites:
                 site.start_relay()
         relays_alone = {site.name: fleet.resident_mb(site.process.pid)
@@ -405,6 +407,7 @@ def parse(parser):
     add("--real", type=int, default=64, help="of these, real processes (default 64)")
     add("--processes", type=int, default=4, help="that simulate the rest (default 4)")
     add("--learner-flags", default="", help="more flags of the learner, separated by spaces")
+    add("--relay-flags", default="", help="the same of the relays")
     add("--plots", type=pathlib.Path, default=pathlib.Path("docs/plots"), metavar="DIR",
         help="where the chart goes (default docs/plots)")
     add("--json", type=pathlib.Path, metavar="FILE",
@@ -414,6 +417,7 @@ def parse(parser):
     if args.markdown and not args.markdown.is_file():
         parser.error(f"--markdown: there is no file {args.markdown}")
     args.learner_flags = args.learner_flags.split()
+    args.relay_flags = args.relay_flags.split()
     try:
         args.actors = sorted({int(word) for word in args.actors.split(",")})
     except ValueError:

@@ -16,12 +16,12 @@
 
 enum {
     LOOK_MS = 20,
-    SAMPLE_MS = 200,      /* of the timeline */
-    SAMPLES_MAX = 20000,  /* more than an hour */
-    CONNECT_MS = 120000,  /* longest wait until all are connected */
-    SETTLE_MS = 1000,     /* after that, before anything is measured */
-    LEFT_MS = 30000,      /* longest wait for the processes' end */
-    DESCRIPTORS_EACH = 8, /* that an actor takes, with some to spare */
+    SAMPLE_MS = 200,       /* of the timeline */
+    SAMPLES_MAX = 20000,   /* more than an hour */
+    CONNECT_MS = 120000,   /* longest wait until all are connected */
+    SETTLE_MS = 1000,      /* after that, before anything is measured */
+    LEFT_MS = 30000,       /* longest wait for the processes' end */
+    DESCRIPTORS_EACH = 16, /* that an actor takes, also while it dials again */
     DESCRIPTORS_MORE = 64,
 };
 

@@ -16,10 +16,10 @@
 
 enum {
     EVENTS_MAX = 256,
-    SOCKETS_PER_ACTOR = 4, /* the monitor of its handshakes takes two */
-    CONNECTING_MAX = 32,   /* actors that wait for their first Welcome */
-    ROUND_MS_MAX = 50,     /* the phase is looked at so often */
-    LEAVE_MS = 15000,      /* longest wait for the last acknowledgements */
+    SOCKETS_PER_ACTOR = 16, /* it has 4; while it dials again, those before may not be gone yet */
+    CONNECTING_MAX = 32,    /* actors that wait for their first Welcome */
+    ROUND_MS_MAX = 50,      /* the phase is looked at so often */
+    LEAVE_MS = 15000,       /* longest wait for the last acknowledgements */
 };
 
 typedef struct Process {
