@@ -40,7 +40,7 @@ manifests.use_wheels()
 pods.enter_own_mounts()
 
 
-needs_kubectl = unittest.skipUnless(shutil.which("kubectl"), "kubectl is not installed")
+needs_kubectl = unittest.skipUnless(manifests.has_kubectl(), "kubectl 1.21 or newer is not there")
 
 
 class Container(unittest.TestCase):
@@ -97,6 +97,7 @@ class Container(unittest.TestCase):
         done = subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--dpkgopt={config}",
                                "bookworm", tar, *sources], capture_output=True, text=True, check=False)
         if done.returncode != 0:
+            cls.doClassCleanups()
             manifests.skip(f"no base image could be made: {done.stderr[-2000:]}")
         cls._image_of(tar, BASE)
         os.remove(tar)
@@ -215,7 +216,8 @@ class Container(unittest.TestCase):
             ("StatefulSet", "learner"), ("Deployment", "relay"), ("Deployment", "actor"),
             ("Deployment", "evaluator"))]
         status = self._midway(fleet[0], 3000)
-        self.assertEqual([actor["name"] for actor in status["actors"]], ["polyak-actor-0"])
+        self.assertEqual([(actor["name"], actor["via"]) for actor in status["actors"]],
+                         [("polyak-actor-0", "polyak-relay-0")])
         for pod in fleet:
             self.assertEqual(pod.program.end(), 0)
 
