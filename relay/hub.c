@@ -328,10 +328,21 @@ static void tell_ack(Hub *hub, Channel *relay)
     hub->sink.tell_peer(hub->sink.context, relay->link, &hub->message);
 }
 
+/* Who did not look for a while cannot say that others were silent meanwhile. */
+static void forgive_silence(Hub *hub, int64_t missed_ms)
+{
+    Channel *channel = NULL;
+    for (uint32_t place = 0; (channel = channels_next(hub->channels, &place)) != NULL;)
+        channel->heard_ms += missed_ms;
+}
+
 void hub_tick(Hub *hub, int64_t now_ms)
 {
     int64_t heartbeat_ms = hub->ours.heartbeat_interval_ms;
     Channel *channel = NULL;
+    if (hub->ticked_ms != 0 && now_ms - hub->ticked_ms > heartbeat_ms)
+        forgive_silence(hub, now_ms - hub->ticked_ms);
+    hub->ticked_ms = now_ms;
     hub->now_ms = now_ms;
     for (uint32_t place = 0; (channel = channels_next(hub->channels, &place)) != NULL;) {
         int64_t silent_ms = now_ms - channel->heard_ms;

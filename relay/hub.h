@@ -111,7 +111,7 @@ void hub_set_trouble(Hub *hub, const char *why);
 
 /* --- Time --- */
 
-/* To be called every 100 ms or so. */
+/* To be called every 100 ms or so; a longer pause is taken for one of this process. */
 void hub_tick(Hub *hub, int64_t now_ms);
 
 HubCounts hub_counts(const Hub *hub);

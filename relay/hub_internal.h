@@ -27,6 +27,7 @@ struct Hub {
     HubCounts counts;
     uint32_t num_direct;
     int64_t now_ms;
+    int64_t ticked_ms;               /* 0: not yet */
     Refused refused[REFUSED_PLACES]; /* by a hash of the link */
     Message message;                 /* that is told: large, so kept off the stack */
 };

@@ -314,7 +314,9 @@ static void on_tick(uv_timer_t *handle)
     Relay *relay = handle->data;
     int64_t now_ms = clock_ms();
     const Uplink *uplink = &relay->parent.uplink;
-    drive_parent(relay, now_ms);
+    /* What has come is read before anybody is said to be silent: this process may have been. */
+    on_parent(relay);
+    on_router(relay);
     trust_tick(relay->trust, now_ms);
     weights_tick(&relay->weights, uplink->newest, uplink->welcome.publish_interval_ms,
                  hub_num_direct(relay->hub), (uint64_t)relay->config->weights_bytes_per_s_max,

@@ -35,6 +35,17 @@ static void test_a_relay_lives_as_long_as_it_speaks_for_others(void **state)
     assert_int_equal(hub_counts(hub).relays, 1);
 }
 
+static void test_a_hub_that_did_not_look_loses_nobody(void **state)
+{
+    (void)state;
+    joins_as_relay(5);
+    joins(link_make(5, 1));
+    hub_tick(hub, now_ms);
+    now_ms += 50 * HEARTBEAT_MS;
+    hub_tick(hub, now_ms);
+    assert_int_equal(hub_num_peers(hub), 2);
+}
+
 static void test_only_a_key_with_the_role_makes_a_relay(void **state)
 {
     (void)state;
@@ -149,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_relay_is_welcomed_here_and_hears_what_is_newest),
         TEST(test_a_relay_lives_as_long_as_it_speaks_for_others),
+        TEST(test_a_hub_that_did_not_look_loses_nobody),
         TEST(test_only_a_key_with_the_role_makes_a_relay),
         TEST(test_only_a_relay_may_use_channels),
         TEST(test_channels_of_a_relay_go_up_on_channels_of_ours),
