@@ -113,7 +113,7 @@ class Trust(EndToEnd):
         self.assert_refused(2, "--learner-key", "polyak-actor", "--env=pendulum",
                             "--key=learner.key")
         self.assertFalse(os.path.exists(self.path("run")))
-        os.chmod(self.path("learner.key"), 0o640)
+        os.chmod(self.path("learner.key"), 0o644)
         self.assert_refused(2, "chmod 600", "polyak-actor", "--env=pendulum",
                             *self.keys("learner"))
         insecure = self.start("polyak-learner", "--run-dir=run", public, "--insecure")
