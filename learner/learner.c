@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "learner/learner_internal.h"
 #include "net/endpoints.h"
+#include "net/io_threads.h"
 
 enum {
     TICK_MS = 100,
@@ -84,6 +85,8 @@ static void fill_status(void *context, RunStatus *status)
 static void on_tick(uv_timer_t *handle)
 {
     Learner *learner = handle->data;
+    /* What came while the loop was held up is heard before anybody is called silent. */
+    on_uplink(learner);
     int64_t now_ms = clock_ms();
     fleet_tick(learner->fleet, now_ms);
     trust_tick(learner->trust, now_ms);
@@ -135,7 +138,7 @@ static size_t message_bytes_max(const Learner *learner)
 static int open_sockets(Learner *learner, Err *err)
 {
     const Config *config = learner->config;
-    learner->zmq_context = zmq_ctx_new();
+    learner->zmq_context = io_threads_context();
     if (!learner->zmq_context)
         return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
     zmq_ctx_set(learner->zmq_context, ZMQ_MAX_SOCKETS, 64);

@@ -7,6 +7,7 @@
 #include <zmq.h>
 
 #include "common/log.h"
+#include "net/io_threads.h"
 #include "proto/wire.h"
 
 enum {
@@ -46,6 +47,7 @@ static int open_socket(Publisher *publisher, void *zmq_context, Err *err)
     const int frames = FRAMES_IN_PIPE;
     const int64_t message_bytes_max = INCOMING_BYTES_MAX;
     const int handshake_ms = 2000;
+    io_threads_use(zmq_context, publisher->socket, IO_THREAD_WEIGHTS);
     zmq_setsockopt(publisher->socket, ZMQ_XPUB_VERBOSE, &verbose, sizeof verbose);
     zmq_setsockopt(publisher->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     zmq_setsockopt(publisher->socket, ZMQ_SNDHWM, &frames, sizeof frames);

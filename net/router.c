@@ -8,6 +8,7 @@
 #include <zmq.h>
 
 #include "net/endpoints.h"
+#include "net/io_threads.h"
 #include "proto/wire_relay.h"
 
 enum {
@@ -61,6 +62,7 @@ static int open_socket(Router *router, void *zmq_context, size_t message_bytes_m
     const int queue_out = QUEUE_OUT_MESSAGES;
     const int handshake_ms = 2000;
     const int64_t bytes_max = (int64_t)message_bytes_max + CURVE_BYTES;
+    io_threads_use(zmq_context, router->socket, IO_THREAD_UPLINK);
     zmq_setsockopt(router->socket, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes);
     zmq_setsockopt(router->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     zmq_setsockopt(router->socket, ZMQ_SNDHWM, &queue_out, sizeof queue_out);

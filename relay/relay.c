@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/notify.h"
 #include "net/endpoints.h"
+#include "net/io_threads.h"
 #include "net/publish.h"
 #include "net/router.h"
 #include "net/trust.h"
@@ -349,7 +350,7 @@ static int open_sockets(Relay *relay, Err *err)
 {
     const Config *config = relay->config;
     char weights[WIRE_ENDPOINT_MAX + 1];
-    relay->zmq_context = zmq_ctx_new();
+    relay->zmq_context = io_threads_context();
     if (!relay->zmq_context)
         return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
     zmq_ctx_set(relay->zmq_context, ZMQ_MAX_SOCKETS, 64);
