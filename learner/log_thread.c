@@ -129,6 +129,7 @@ static void *log_main(void *argument)
     LogThread *thread = argument;
     LogKeeper *keeper = &thread->keeper;
     Orders orders;
+    pthread_setname_np(pthread_self(), "log");
     do {
         orders = take_orders(thread, log_keeper_due_ms(keeper, clock_ms()));
         for (int i = 0; i < orders.num_taken; i++) {

@@ -12,7 +12,8 @@
 
 enum {
     SLOTS_MIN = 64,
-    SLOTS_MAX = 1024,
+    SLOTS_MAX = 16384,
+    SLOTS_PER_PEER = 4, /* segments of an actor that are on their way, or wait for the log */
     SLOT_BYTES_BUDGET = 16 << 20,
     /* With fewer operations a thread, waiting for each other costs a team much of what it wins.
      * Measured: an update of 64-64 and batch 100 (10 million) is 1.5 times as fast with two. */
@@ -164,9 +165,12 @@ static uint64_t ring_slots(const Run *run, const Spec *spec)
     size_t slot_bytes =
         segment_block_bytes(spec->obs_dim, spec->act_dim, (int)run->config->segment_steps);
     uint64_t slots = SLOT_BYTES_BUDGET / slot_bytes;
-    if (slots < SLOTS_MIN)
-        return SLOTS_MIN;
-    return slots > SLOTS_MAX ? SLOTS_MAX : slots;
+    uint64_t wanted = SLOTS_PER_PEER * (uint64_t)run->config->peers_max;
+    if (wanted > SLOTS_MAX)
+        wanted = SLOTS_MAX;
+    if (slots > wanted)
+        slots = wanted;
+    return slots < SLOTS_MIN ? SLOTS_MIN : slots;
 }
 
 static void say_what_resumes(const Run *run)

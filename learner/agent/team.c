@@ -92,6 +92,7 @@ static void *worker_main(void *arg)
 {
     Worker *worker = arg;
     Team *team = worker->team;
+    pthread_setname_np(pthread_self(), "team");
     fpu_flush_denormals();
     for (unsigned round = 0;; round++) {
         wait_until(team, has_begun, round);

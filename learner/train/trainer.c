@@ -265,6 +265,7 @@ static void *trainer_main(void *argument)
 {
     Trainer *trainer = argument;
     const RunState *run = trainer->core.run;
+    pthread_setname_np(pthread_self(), "trainer");
     fpu_flush_denormals();
     trainer->progress.error = begin(trainer);
     bool begun = trainer->progress.error == 0 && !trainer->undone;
