@@ -52,11 +52,8 @@ int main(int argc, char **argv)
         code = config.role == ACTOR_ROLE_EVALUATOR ? evaluator_run(&config, &stop_signal, &err)
                                                    : actor_run(&config, &stop_signal, &err);
     }
-    if (code == ERR_STOPPED) {
-        /* Ended by a signal, and in order: let the caller see that signal. */
-        signal(stop_signal, SIG_DFL);
-        raise(stop_signal);
-    }
+    if (code == ERR_STOPPED)
+        return program_end_by(stop_signal);
     if (code != 0)
         log_error("%s", err.text);
     if (code == ERR_USAGE)

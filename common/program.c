@@ -30,6 +30,13 @@ static bool follow_parent(void)
     return getppid() == (pid_t)strtol(text, NULL, 10);
 }
 
+int program_end_by(int signal_number)
+{
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+    return 128 + signal_number;
+}
+
 bool program_is_child(void)
 {
     return getenv(PROGRAM_PARENT_VARIABLE) != NULL;

@@ -12,6 +12,11 @@
 /* To be called first in main(). False when the parent to follow has ended already. */
 bool program_start(const char *name);
 
+/* The end of main() for a program that a signal told to end, and that did so in order: it ends by
+ * that signal, so that its caller sees it. As the first process of a container it cannot, since the
+ * kernel passes over signals without a handler there: then what a shell would show is returned. */
+int program_end_by(int signal_number);
+
 /* Whether it was started by another program of ours, and not by a person. */
 bool program_is_child(void);
 

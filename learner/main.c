@@ -33,10 +33,5 @@ int main(int argc, char **argv)
         log_error("%s", err.text);
         return code == ERR_USAGE || code == ERR_EXISTS ? 2 : 1;
     }
-    if (end == LEARNER_STOPPED && signal_number != 0) {
-        /* Ended by a signal, and in order: let the caller see that signal. */
-        signal(signal_number, SIG_DFL);
-        raise(signal_number);
-    }
-    return 0;
+    return end == LEARNER_STOPPED && signal_number != 0 ? program_end_by(signal_number) : 0;
 }

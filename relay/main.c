@@ -36,10 +36,5 @@ int main(int argc, char **argv)
         log_error("%s", err.text);
         return code == ERR_USAGE ? 2 : 1;
     }
-    if (signal_number != 0) {
-        /* Ended by a signal, and in order: let the caller see that signal. */
-        signal(signal_number, SIG_DFL);
-        raise(signal_number);
-    }
-    return 0;
+    return signal_number != 0 ? program_end_by(signal_number) : 0;
 }
