@@ -9,7 +9,7 @@
 enum {
     HELLO_TIMEOUT_MS = 3000, /* an unanswered Hello is said again on a new socket */
     LOST_AFTER_HEARTBEATS = 3,
-    RETRY_FULL_MS = 250, /* a learner that is full, loads, or has no run yet, is asked again */
+    RETRY_FULL_MS = 250, /* a learner that is full, or has no run yet, is asked again */
     RETRY_MIN_MS = 100,
     RETRY_MAX_MS = 2000,
     DEFAULT_HEARTBEAT_MS = 1000, /* before the first Welcome */
@@ -26,9 +26,8 @@ static int64_t jitter(Uplink *uplink, int64_t mean_ms)
 }
 
 /* The wait before the next attempt, longer with each that failed. */
-static int64_t backoff(Uplink *uplink)
+static int64_t backoff(Uplink *uplink, int64_t mean_ms)
 {
-    int64_t mean_ms = RETRY_MIN_MS;
     for (uint32_t i = 0; i < uplink->retries && mean_ms < RETRY_MAX_MS; i++)
         mean_ms *= 2;
     uplink->retries++;
@@ -114,7 +113,7 @@ UplinkAction uplink_next(Uplink *uplink, int64_t now_ms, Message *message)
         bool active = uplink->state == UPLINK_ACTIVE;
         if (active)
             uplink->silent_ms = now_ms - uplink->heard_ms;
-        reconnect(uplink, now_ms, active ? backoff(uplink) : 0);
+        reconnect(uplink, now_ms, active ? backoff(uplink, RETRY_MIN_MS) : 0);
     }
     if (uplink->socket_wanted) {
         if (now_ms < uplink->retry_ms)
@@ -206,15 +205,17 @@ static void take_reject(Uplink *uplink, const Reject *reject, const Session *fre
     snprintf(uplink->refusal, sizeof uplink->refusal, "%s", reject->text);
     switch (reject->reason) {
     case REJECT_HELLO_FIRST:
-        reconnect(uplink, now_ms, backoff(uplink));
+        reconnect(uplink, now_ms, backoff(uplink, RETRY_MIN_MS));
         break;
     case REJECT_SESSION_EXPIRED:
         begin_session(uplink, fresh_session);
         reconnect(uplink, now_ms, 0);
         break;
     case REJECT_FULL:
-    case REJECT_LOADING:
         reconnect(uplink, now_ms, jitter(uplink, RETRY_FULL_MS));
+        break;
+    case REJECT_LOADING: /* a whole fleet is told so: it must not keep the other side busy */
+        reconnect(uplink, now_ms, backoff(uplink, RETRY_FULL_MS));
         break;
     default:
         uplink->state = UPLINK_REFUSED;
@@ -243,7 +244,7 @@ void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh
         if (message->bye == BYE_FINISHED)
             uplink->state = UPLINK_FINISHED;
         else
-            reconnect(uplink, now_ms, backoff(uplink));
+            reconnect(uplink, now_ms, backoff(uplink, RETRY_MIN_MS));
         break;
     default:
         break;
@@ -253,7 +254,7 @@ void uplink_receive(Uplink *uplink, const Message *message, const Session *fresh
 void uplink_not_opened(Uplink *uplink, const char *why, int64_t now_ms)
 {
     snprintf(uplink->refusal, sizeof uplink->refusal, "%.*s", WIRE_TEXT_MAX, why);
-    reconnect(uplink, now_ms, backoff(uplink));
+    reconnect(uplink, now_ms, backoff(uplink, RETRY_MIN_MS));
 }
 
 bool uplink_spools(const Uplink *uplink)

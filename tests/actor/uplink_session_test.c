@@ -103,7 +103,7 @@ static void test_waits_differ_by_session_and_are_repeated_by_it(void **state)
         uplink_start(&uplink, &uplink.hello, &outbox, &sessions[s], now_ms);
         for (int i = 0; i < 20; i++) {
             expect_hello(&sessions[s], 1);
-            receive_reject(REJECT_LOADING);
+            receive_reject(REJECT_FULL);
             waits_ms[s][i] = uplink_timeout_ms(&uplink, now_ms);
         }
     }
@@ -163,12 +163,12 @@ static void test_a_heartbeat_tells_of_the_outbox_and_of_losses(void **state)
     assert_int_equal(message.heartbeat.lost_steps, 8);
 }
 
-static void test_a_learner_that_is_full_or_loads_is_asked_again_soon(void **state)
+static void test_a_learner_that_is_full_is_asked_again_soon(void **state)
 {
     (void)state;
     for (int i = 0; i < 20; i++) {
         expect_hello(&first_session, 1);
-        receive_reject(i % 2 ? REJECT_FULL : REJECT_LOADING);
+        receive_reject(REJECT_FULL);
         int wait_ms = uplink_timeout_ms(&uplink, now_ms);
         assert_in_range(wait_ms, 125, 375);
         now_ms += wait_ms - 1;
@@ -176,6 +176,19 @@ static void test_a_learner_that_is_full_or_loads_is_asked_again_soon(void **stat
         now_ms++;
     }
     assert_string_equal(uplink.refusal, "because");
+}
+
+static void test_a_learner_that_loads_is_asked_again_ever_more_rarely(void **state)
+{
+    (void)state;
+    static const int means_ms[] = {250, 500, 1000, 2000, 2000, 2000};
+    for (size_t i = 0; i < sizeof means_ms / sizeof means_ms[0]; i++) {
+        expect_hello(&first_session, 1);
+        receive_reject(REJECT_LOADING);
+        int wait_ms = uplink_timeout_ms(&uplink, now_ms);
+        assert_in_range(wait_ms, means_ms[i] / 2, means_ms[i] * 3 / 2);
+        now_ms += wait_ms;
+    }
 }
 
 static void test_other_rejects_are_for_good(void **state)
@@ -332,7 +345,8 @@ int main(void)
         CASE(test_waits_differ_by_session_and_are_repeated_by_it),
         CASE(test_a_hello_says_the_steps_of_what_is_acknowledged),
         CASE(test_a_heartbeat_tells_of_the_outbox_and_of_losses),
-        CASE(test_a_learner_that_is_full_or_loads_is_asked_again_soon),
+        CASE(test_a_learner_that_is_full_is_asked_again_soon),
+        CASE(test_a_learner_that_loads_is_asked_again_ever_more_rarely),
         CASE(test_other_rejects_are_for_good),
         CASE(test_an_expired_session_is_followed_by_a_new_one_that_counts_what_is_lost),
         CASE(test_a_session_may_expire_again),
