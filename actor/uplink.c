@@ -158,6 +158,7 @@ static void take_welcome(Uplink *uplink, const Welcome *welcome)
     uplink->newest = welcome->newest;
     uplink->credit_version = welcome->newest;
     uplink->reason[0] = '\0';
+    uplink->refusal[0] = '\0';
     if (uplink->outbox) {
         outbox_acknowledge(uplink->outbox, welcome->acked_sequence);
         outbox_rewind(uplink->outbox);

@@ -56,7 +56,7 @@ typedef struct Uplink {
     Version newest;                 /* that the learner has published */
     Version credit_version;         /* that was the newest when credit was last given: lockstep's */
     char reason[WIRE_TEXT_MAX + 1]; /* why credit is withheld */
-    char refusal[WIRE_TEXT_MAX + 1]; /* of the newest Reject */
+    char refusal[WIRE_TEXT_MAX + 1]; /* of the newest Reject, until a Welcome */
     /* What heartbeats say: kept by the caller, but for the outbox and what is lost. */
     Heartbeat status;
 } Uplink;

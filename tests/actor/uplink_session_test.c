@@ -74,6 +74,23 @@ static void test_an_unknown_connection_is_made_again_with_the_same_session(void 
     expect_segment(2);
 }
 
+/* A learner that is dead later is not said to refuse: that was before it took us in. */
+static void test_a_welcome_ends_what_was_refused_before(void **state)
+{
+    (void)state;
+    connect_first(NO_LIMIT, 10);
+    assert_string_equal(uplink.refusal, "");
+    receive(&(Message){.kind = MESSAGE_REJECT,
+                       .reject = {.reason = REJECT_HELLO_FIRST, .text = "say Hello first"}});
+    assert_string_equal(uplink.refusal, "say Hello first");
+    expect_hello(&first_session, 1);
+    assert_string_equal(uplink.refusal, "say Hello first");
+    receive_welcome(0, NO_LIMIT, 10);
+    assert_string_equal(uplink.refusal, "");
+    lose_learner();
+    assert_string_equal(uplink.refusal, "");
+}
+
 /* The wait that follows a Reject{hello_first}. */
 static int wait_after_reject(void)
 {
@@ -341,6 +358,7 @@ int main(void)
         CASE(test_any_message_is_a_sign_of_life),
         CASE(test_a_new_connection_sends_again_what_is_not_acknowledged),
         CASE(test_an_unknown_connection_is_made_again_with_the_same_session),
+        CASE(test_a_welcome_ends_what_was_refused_before),
         CASE(test_waits_grow_with_each_attempt_until_a_welcome),
         CASE(test_waits_differ_by_session_and_are_repeated_by_it),
         CASE(test_a_hello_says_the_steps_of_what_is_acknowledged),
