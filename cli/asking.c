@@ -85,12 +85,28 @@ int asking_order(Asking *asking, const Message *order, const Outcome **outcome, 
     return await(asking, &status, outcome, err);
 }
 
+/* Whether the next word is this one's value: of the flags of these commands, only those named here
+ * have none, or have it behind '='. */
+static bool takes_next_word(const char *word)
+{
+    static const char *const alone[] = {"--json", "--help", "--version"};
+    for (size_t i = 0; i < sizeof alone / sizeof alone[0]; i++) {
+        if (strcmp(word, alone[i]) == 0)
+            return false;
+    }
+    return !strchr(word, '=');
+}
+
 const char *asking_word(int *argc, char ***argv)
 {
-    if (*argc < 2 || (*argv)[1][0] == '-')
+    int i = 1;
+    while (i < *argc && (*argv)[i][0] == '-')
+        i += takes_next_word((*argv)[i]) ? 2 : 1;
+    if (i >= *argc)
         return NULL;
-    const char *word = (*argv)[1];
-    (*argv)[1] = (*argv)[0];
+    const char *word = (*argv)[i];
+    for (; i > 0; i--)
+        (*argv)[i] = (*argv)[i - 1];
     ++*argv;
     --*argc;
     return word;

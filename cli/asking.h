@@ -24,8 +24,8 @@ int asking_status(Asking *asking, const RunStatus **status, Err *err);
 /* Gives an order, before anything else, and waits for its outcome. */
 int asking_order(Asking *asking, const Message *order, const Outcome **outcome, Err *err);
 
-/* Takes the word that follows the command off the command line, as in `polyak set KEY=VALUE
- * --connect …`; NULL when there is none. */
+/* Takes the first word that is neither a flag nor a flag's value off the command line, as in
+ * `polyak set --connect … KEY=VALUE`; NULL when there is none. */
 const char *asking_word(int *argc, char ***argv);
 
 #endif

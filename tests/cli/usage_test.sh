@@ -67,9 +67,18 @@ expect 2 'KEY=VALUE' set
 expect 2 'KEY=VALUE' set --connect tcp://127.0.0.1:9
 expect 2 'KEY=VALUE' set updates_per_env_step
 expect 2 'unexpected' set updates_per_env_step=1 more
+expect 2 'unexpected' set --json updates_per_env_step=1 more
+expect 2 'KEY=VALUE' set --connect tcp://127.0.0.1:9 updates_per_env_step
+expect 2 'no endpoint' set --connect nonsense actor_lr=0.1
+expect 2 'no endpoint' set --connect=nonsense actor_lr=0.1
+expect 2 'no endpoint' set --json actor_lr=0.1 --connect nonsense
+expect 2 'needs a value' set actor_lr=0.1 --connect
+expect 2 '--conect' set --conect tcp://127.0.0.1:9 actor_lr=0.1
 expect 2 'polyak drain NAME' drain
 expect 2 'polyak drain NAME' drain ''
 expect 2 'no endpoint' drain node7 --connect nonsense
+expect 2 'no endpoint' drain --connect nonsense node7
+expect 2 'polyak drain NAME' drain --connect nonsense ''
 expect 2 'say what to measure' bench
 expect 2 'say what to measure' bench updates
 expect 2 '--env is missing' bench env
@@ -77,6 +86,7 @@ expect 1 'nowhere' eval --run-dir nowhere
 expect 1 'missing.safetensors' eval --checkpoint ./missing.safetensors
 expect 1 'no learner answers at' status --connect tcp://127.0.0.1:9
 expect 1 'no learner answers at' set actor_lr=0.1 --connect tcp://127.0.0.1:9
+expect 1 'no learner answers at' set --connect tcp://127.0.0.1:9 actor_lr=0.1
 
 mkdir -p early/checkpoints
 : >early/checkpoints/best.safetensors
