@@ -15,8 +15,6 @@
 #include "common/text.h"
 
 enum {
-    PLACES_PER_ENV = 6, /* of the outbox: one being filled, the others on their way */
-    PLACES_MIN = 16,
     LOOK_INTERVAL_NS = 200000, /* between two looks at the sockets while stepping */
     CALL_NS = 50000000,        /* the same where the environments are slow */
     WAIT_MAX_MS = 1000,
@@ -55,9 +53,9 @@ typedef struct Actor {
 /* Makes outbox and environments, now that the length of a segment is known. */
 static int make_rollout(Actor *actor, int segment_steps, Err *err)
 {
-    int places = PLACES_PER_ENV * actor->num_envs;
-    if (places < PLACES_MIN)
-        places = PLACES_MIN;
+    int places = OUTBOX_PLACES_PER_ENV * actor->num_envs;
+    if (places < OUTBOX_PLACES_MIN)
+        places = OUTBOX_PLACES_MIN;
     places += (int)actor->connection.uplink.spool_segments;
     if (outbox_new(&actor->outbox, places, actor->spec->obs_dim, actor->spec->act_dim,
                    segment_steps) != 0)
@@ -373,24 +371,43 @@ static void hand_over(Actor *actor, bool by_itself, const volatile sig_atomic_t 
     }
 }
 
-/* Sends what is left and says goodbye. `code` and `why` are of the end. */
-static void leave(Actor *actor, int code, const Err *why, const volatile sig_atomic_t *stop)
+/* What an end with segments that the learner does not have makes of `code`. One who was told to go
+ * says so, one who ended by itself has failed: these steps are lost. A run that is over has all
+ * that it wants. */
+static int end_with_rest(const Actor *actor, int code, bool stopped, Err *err)
+{
+    uint64_t left = outbox_unacked(&actor->outbox);
+    if (left == 0)
+        return code;
+    char text[128];
+    snprintf(text, sizeof text,
+             "%llu segment%s (%llu steps) %s left that the learner did not acknowledge",
+             (unsigned long long)left, left == 1 ? "" : "s",
+             (unsigned long long)outbox_unacked_steps(&actor->outbox), left == 1 ? "is" : "are");
+    bool over = actor->connection.uplink.state == UPLINK_FINISHED;
+    if (code == ERR_OK && !over && !stopped)
+        return err_set(err, ERR_NET, "%s", text);
+    log_warn("%s", text);
+    return code == ERR_OK && !over ? err_set(err, ERR_STOPPED, "stopped") : code;
+}
+
+/* Sends what is left and says goodbye. `code` and `err` are of the end; returns what it comes to.
+ */
+static int leave(Actor *actor, int code, const volatile sig_atomic_t *stop, Err *err)
 {
     Uplink *uplink = &actor->connection.uplink;
     if (actor->rollout)
         rollout_stop(actor->rollout);
     hand_over(actor, code == 0, stop);
-    if (outbox_unacked(&actor->outbox) > 0)
-        log_warn("%llu segments (%llu steps) are left that the learner did not acknowledge",
-                 (unsigned long long)outbox_unacked(&actor->outbox),
-                 (unsigned long long)outbox_unacked_steps(&actor->outbox));
+    code = end_with_rest(actor, code, *stop != 0, err);
     char session[SESSION_WORD_BYTES];
     if (actor->configured)
         log_info("session %s ends with %llu segments acknowledged", session_word(uplink, session),
                  (unsigned long long)actor->outbox.acked_sequence);
-    say_last_words(actor, code, why);
+    say_last_words(actor, code, err);
     Message bye = {.kind = MESSAGE_BYE, .bye = code == 0 ? BYE_FINISHED : BYE_STOPPING};
     dealer_send(&actor->connection.dealer, &bye, &actor->connection.dims);
+    return code;
 }
 
 int64_t actor_ends_ms(const Config *config)
@@ -443,7 +460,7 @@ int actor_run(const Config *config, const volatile sig_atomic_t *stop, Err *err)
         notify_ready(); /* the learner may be away: actors wait for it as long as it takes */
         code = act(&actor, stop, err);
         notify_stopping();
-        leave(&actor, code, err, stop);
+        code = leave(&actor, code, stop, err);
     }
     connection_close(&actor.connection);
     downlink_destroy(&actor.downlink);

@@ -10,6 +10,13 @@
 #include "common/err.h"
 #include "common/segment.h"
 
+enum {
+    /* Of an actor's outbox: eight that credit allows at most (learner/fleet/credit.c), and what the
+     * learner has taken, and given credit for again, before its acknowledgement is here. */
+    OUTBOX_PLACES_PER_ENV = 10,
+    OUTBOX_PLACES_MIN = 16,
+};
+
 typedef struct Outbox {
     int obs_dim;
     int act_dim;

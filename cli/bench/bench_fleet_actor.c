@@ -12,8 +12,6 @@
 #include "common/text.h"
 
 enum {
-    PLACES_PER_ENV = 6, /* as an actor's outbox */
-    PLACES_MIN = 16,
     TURNS_MAX = 4, /* of one actor, before the others have theirs */
     LOOK_MS_MAX = 1000,
     RATE_WINDOW_MS = 1000,
@@ -189,9 +187,9 @@ static uint64_t open_steps(const SimActor *actor)
 static int make_outbox(SimActor *actor, const SimFleet *all, int segment_steps, Err *err)
 {
     const Spec *spec = &all->fleet->spec;
-    int places = PLACES_PER_ENV * actor->num_lanes;
-    if (places < PLACES_MIN)
-        places = PLACES_MIN;
+    int places = OUTBOX_PLACES_PER_ENV * actor->num_lanes;
+    if (places < OUTBOX_PLACES_MIN)
+        places = OUTBOX_PLACES_MIN;
     if (outbox_new(&actor->outbox, places, spec->obs_dim, spec->act_dim, segment_steps) != 0)
         return err_set(err, ERR_NOMEM, "not enough memory for the segments of %d actors",
                        all->fleet->peers);
