@@ -45,7 +45,7 @@ static void on_uplink(void *context)
             fleet_receive(learner->fleet, link, router_identity(learner->router), &message,
                           clock_ms());
         else
-            fleet_receive_garbage(learner->fleet, link, code, err.text);
+            fleet_receive_garbage(learner->fleet, link, code, err.text, clock_ms());
     }
     if (run->begun && fleet_env_steps_accepted(learner->fleet) != accepted)
         learner_hand_over(learner);
@@ -85,7 +85,8 @@ static void fill_status(void *context, RunStatus *status)
 static void on_tick(uv_timer_t *handle)
 {
     Learner *learner = handle->data;
-    /* What came while the loop was held up is heard before anybody is called silent. */
+    /* Who has spoken meanwhile is heard before anybody is called silent. After a long wait that is
+     * not all of them: then the fleet calls nobody silent for that time. */
     on_uplink(learner);
     int64_t now_ms = clock_ms();
     fleet_tick(learner->fleet, now_ms);

@@ -236,9 +236,28 @@ static bool is_lost(const Fleet *fleet, const Peer *peer, int64_t now_ms)
     return now_ms - peer->last_heard_ms > intervals * interval_ms;
 }
 
+static int64_t min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Who did not look for a while cannot say that others were silent meanwhile, or did not go on: what
+ * they sent may wait behind that of a thousand others. */
+static void forgive_silence(Fleet *fleet, int64_t missed_ms)
+{
+    for (Peer *peer = fleet->peers; peer; peer = peer->hh.next) {
+        peer->last_heard_ms = min_i64(peer->last_heard_ms + missed_ms, fleet->now_ms);
+        peer->moved_ms = min_i64(peer->moved_ms + missed_ms, fleet->now_ms);
+    }
+}
+
 void fleet_tick(Fleet *fleet, int64_t now_ms)
 {
     fleet->now_ms = now_ms;
+    if (fleet->ticked_ms != 0 &&
+        now_ms - fleet->ticked_ms > fleet->config.welcome.heartbeat_interval_ms)
+        forgive_silence(fleet, now_ms - fleet->ticked_ms);
+    fleet->ticked_ms = now_ms;
     fleet_guard_tick(fleet);
     fleet_faults_tick(fleet);
     bool credit_returned = false;

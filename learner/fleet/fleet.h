@@ -111,7 +111,7 @@ void fleet_receive(Fleet *fleet, Link link, const PeerIdentity *identity, const 
  * unsound (ERR_SPEC) is refused for good, an unknown link is told to say Hello, a peer is turned
  * away. A link that goes on with it is not listened to any more; a relay suffers nothing for what
  * comes on its channels. */
-void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why);
+void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why, int64_t now_ms);
 
 /* Drops all peers that came with this key. Whoever asks for identities must grant it no role from
  * now on. Its sessions stay. Returns how many there were. */
@@ -121,7 +121,7 @@ uint32_t fleet_revoke_key(Fleet *fleet, const char *key);
 void fleet_set_progress(Fleet *fleet, const FleetProgress *progress);
 
 /* Time passes: lost peers, heartbeats, drained actors, expired sessions. To be called every 100 ms
- * or so. */
+ * or so; where it was not for more than a heartbeat's interval, that time is nobody's silence. */
 void fleet_tick(Fleet *fleet, int64_t now_ms);
 
 /* The next message to send: false when there is none. What it points to is valid until the next

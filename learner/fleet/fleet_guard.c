@@ -247,9 +247,10 @@ static void receive_strange_garbage(Fleet *fleet, Link link, int code, const cha
                         why);
 }
 
-void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why)
+void fleet_receive_garbage(Fleet *fleet, Link link, int code, const char *why, int64_t now_ms)
 {
     Peer *peer = fleet_find_peer(fleet, link);
+    fleet->now_ms = now_ms;
     fleet->counts.garbage_messages++;
     if (!fleet_channel_is_open(fleet, link))
         return;

@@ -103,7 +103,8 @@ typedef struct GuardLines {
 struct Fleet {
     FleetConfig config;
     FleetSink sink;
-    int64_t now_ms; /* as the last caller said */
+    int64_t now_ms;    /* as the last caller said */
+    int64_t ticked_ms; /* when fleet_tick() was last called; 0: never */
     bool has_run;
     Spec spec;
     Pacer pacer;

@@ -182,10 +182,10 @@ static void test_a_peer_that_sends_garbage_is_turned_away_for_good(void **state)
     world_start(world);
     come_as(world, "k", ~0U);
     world_join(world, 1, ROLE_ACTOR, 1);
-    fleet_receive_garbage(world->fleet, 1, ERR_FORMAT, "no such kind");
+    world_garbage(world, 1, ERR_FORMAT, "no such kind");
     assert_int_equal(world_refusal(world, 1), REJECT_NOT_ALLOWED);
     assert_non_null(strstr(world->note, "peer 1"));
-    fleet_receive_garbage(world->fleet, 1, ERR_FORMAT, "no such kind");
+    world_garbage(world, 1, ERR_FORMAT, "no such kind");
     world_beat(world, 1);
     assert_int_equal(world_refusal(world, 1), 0); /* no answer */
     world_join(world, 1, ROLE_ACTOR, 1);
@@ -194,8 +194,24 @@ static void test_a_peer_that_sends_garbage_is_turned_away_for_good(void **state)
     assert_int_equal(fleet_counts(world->fleet).garbage_messages, 2);
     /* Its key is counted by. */
     world_join(world, 2, ROLE_ACTOR, 1);
-    fleet_receive_garbage(world->fleet, 2, ERR_FORMAT, "no such kind");
+    world_garbage(world, 2, ERR_FORMAT, "no such kind");
     assert_non_null(strstr(world->note, "the key \"k\" did so 2 times"));
+}
+
+/* What comes on its channels is a relay's sign of life at that moment, and not at the last tick. */
+static void test_a_relay_is_heard_by_garbage_on_its_channels(void **state)
+{
+    World *world = *state;
+    world_start(world);
+    come_as(world, "rack", ~0U);
+    world_join(world, 1, ROLE_RELAY, 1);
+    world_pass(world, 100);
+    world->now_ms += 90;
+    world_garbage(world, link_make(1, 7), ERR_FORMAT, "noise");
+    world_pass(world, 3 * WORLD_HEARTBEAT_MS);
+    assert_int_equal(fleet_num_relays(world->fleet), 1);
+    world_pass(world, 100);
+    assert_int_equal(fleet_num_relays(world->fleet), 0);
 }
 
 static void test_a_stranger_is_answered_a_few_times(void **state)
@@ -204,7 +220,7 @@ static void test_a_stranger_is_answered_a_few_times(void **state)
     world_start(world);
     int answers = 0;
     for (int i = 0; i < 100; i++) {
-        fleet_receive_garbage(world->fleet, 9, ERR_FORMAT, "no such kind");
+        world_garbage(world, 9, ERR_FORMAT, "no such kind");
         answers += world_refusal(world, 9) == REJECT_HELLO_FIRST;
     }
     assert_in_range(answers, 1, 20);
@@ -245,6 +261,7 @@ int main(void)
         TEST(test_however_many_keys_come_each_is_counted),
         TEST(test_a_revoked_key_loses_its_peers_and_keeps_its_sessions),
         TEST(test_a_peer_that_sends_garbage_is_turned_away_for_good),
+        TEST(test_a_relay_is_heard_by_garbage_on_its_channels),
         TEST(test_a_stranger_is_answered_a_few_times),
         TEST(test_a_flood_of_strangers_fills_neither_log_nor_memory),
     };

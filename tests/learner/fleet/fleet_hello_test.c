@@ -287,12 +287,12 @@ static void test_an_unreadable_hello_is_refused_for_its_spec(void **state)
 {
     World *world = *state;
     world_start(world);
-    fleet_receive_garbage(world->fleet, 1, ERR_SPEC, "act_dim 129 is above 128");
+    world_garbage(world, 1, ERR_SPEC, "act_dim 129 is above 128");
     const Message *message = world_flush(world, 1, MESSAGE_REJECT);
     assert_non_null(message);
     assert_int_equal(message->reject.reason, REJECT_SPEC);
     assert_string_equal(message->reject.text, "act_dim 129 is above 128");
-    fleet_receive_garbage(world->fleet, 2, ERR_FORMAT, "no such kind");
+    world_garbage(world, 2, ERR_FORMAT, "no such kind");
     assert_int_equal(world_refusal(world, 2), REJECT_HELLO_FIRST);
 }
 

@@ -277,7 +277,7 @@ static void test_status_counts_what_was_refused(void **state)
     World *world = *state;
     world_start(world);
     world_join(world, 1, ROLE_OBSERVER, 1);
-    fleet_receive_garbage(world->fleet, 2, ERR_FORMAT, "no such kind");
+    world_garbage(world, 2, ERR_FORMAT, "no such kind");
     Hello hello = world_hello(ROLE_ACTOR, 3, 1);
     hello.spec.obs_dim = 2;
     world_say_hello(world, 3, &hello);

@@ -233,7 +233,7 @@ static void test_channels_of_an_unknown_relay_turn_to_its_connection(void **stat
     world_send_segment(world, link, 1, 5, SEGMENT_CONTINUES);
     assert_int_equal(world_refusal(world, rack1), REJECT_HELLO_FIRST);
     for (int i = 0; i < 100; i++)
-        fleet_receive_garbage(world->fleet, link, ERR_FORMAT, "a segment too early");
+        world_garbage(world, link, ERR_FORMAT, "a segment too early");
     assert_int_equal(world_refusal(world, rack1), REJECT_HELLO_FIRST);
     /* An actor that uses channels is no relay. */
     come_as(world, "node8", NODE_ROLES);
@@ -393,7 +393,7 @@ static void test_garbage_on_a_channel_is_its_peers_alone(void **state)
     start(world);
     join_actors(world, rack1, 2);
     Link link = link_make((uint32_t)rack1, 1);
-    fleet_receive_garbage(world->fleet, link, ERR_FORMAT, "a segment of 0 steps");
+    world_garbage(world, link, ERR_FORMAT, "a segment of 0 steps");
     assert_int_equal(world_refusal(world, link), REJECT_NOT_ALLOWED);
     assert_peers(world, 1, 1, 2);
     /* It is not listened to any more, others are. */
@@ -402,7 +402,7 @@ static void test_garbage_on_a_channel_is_its_peers_alone(void **state)
     join_channel(world, link_make((uint32_t)rack1, 3), ROLE_ACTOR, 1);
     assert_peers(world, 1, 2, 3);
     for (uint32_t i = 10; i < 60; i++)
-        fleet_receive_garbage(world->fleet, link_make((uint32_t)rack1, i), ERR_FORMAT, "noise");
+        world_garbage(world, link_make((uint32_t)rack1, i), ERR_FORMAT, "noise");
     assert_peers(world, 1, 2, 3);
     join_channel(world, link_make((uint32_t)rack1, 60), ROLE_ACTOR, 60);
     assert_peers(world, 1, 3, 4);

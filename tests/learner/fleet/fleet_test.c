@@ -135,7 +135,7 @@ static void test_a_message_that_peers_may_not_send_ends_the_connection(void **st
     world_say(world, 1, &message);
     assert_int_equal(world_refusal(world, 1), REJECT_NOT_ALLOWED);
     world_join(world, 2, ROLE_ACTOR, 2);
-    fleet_receive_garbage(world->fleet, 2, ERR_DIVERGED, "not finite");
+    world_garbage(world, 2, ERR_DIVERGED, "not finite");
     assert_int_equal(world_refusal(world, 2), REJECT_NOT_ALLOWED);
     assert_int_equal(fleet_num_peers(world->fleet), 0);
 }
@@ -183,6 +183,30 @@ static void test_silent_peers_are_lost_and_give_their_credit_back(void **state)
     assert_int_equal(ack->step_limit, 8);
     world_beat(world, 1);
     assert_int_equal(world_refusal(world, 1), REJECT_HELLO_FIRST);
+}
+
+/* A loop that did not look for a while, on a machine that stood still or is slow, cannot say that
+ * others were silent meanwhile: what they sent may wait behind that of a thousand others. */
+static void test_nobody_is_lost_for_what_the_loop_missed(void **state)
+{
+    World *world = *state;
+    world_start(world);
+    world_join(world, 1, ROLE_ACTOR, 1);
+    world_join(world, 2, ROLE_ACTOR, 2);
+    world_pass(world, 2 * WORLD_HEARTBEAT_MS);
+    world->now_ms += 60 * WORLD_HEARTBEAT_MS;
+    world_beat(world, 2);
+    fleet_tick(world->fleet, world->now_ms);
+    assert_int_equal(fleet_num_actors(world->fleet), 2);
+    /* Each has the rest of its time, and no more. */
+    world_pass(world, WORLD_HEARTBEAT_MS);
+    assert_int_equal(fleet_num_actors(world->fleet), 2);
+    world_pass(world, 100);
+    assert_int_equal(fleet_num_actors(world->fleet), 1);
+    world_pass(world, 2 * WORLD_HEARTBEAT_MS - 100);
+    assert_int_equal(fleet_num_actors(world->fleet), 1);
+    world_pass(world, 100);
+    assert_int_equal(fleet_num_actors(world->fleet), 0);
 }
 
 static void test_every_peer_hears_an_ack_in_each_interval(void **state)
@@ -341,6 +365,7 @@ int main(void)
         TEST(test_a_message_that_peers_may_not_send_ends_the_connection),
         TEST(test_the_last_segment_is_cut_to_the_total),
         TEST(test_silent_peers_are_lost_and_give_their_credit_back),
+        TEST(test_nobody_is_lost_for_what_the_loop_missed),
         TEST(test_every_peer_hears_an_ack_in_each_interval),
         TEST(test_bye_gives_credit_and_index_back_at_once),
         TEST(test_a_withheld_credit_has_a_reason),

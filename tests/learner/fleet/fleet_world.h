@@ -183,6 +183,12 @@ static inline void world_beat(World *world, Link link)
     fleet_receive(world->fleet, link, NULL, &heartbeat, world->now_ms);
 }
 
+/* A frame that cannot be read. */
+static inline void world_garbage(World *world, Link link, int code, const char *why)
+{
+    fleet_receive_garbage(world->fleet, link, code, why, world->now_ms);
+}
+
 static inline void world_send_segment(World *world, Link link, uint64_t sequence, int num_steps,
                                       SegmentEnd end)
 {
