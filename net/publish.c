@@ -51,6 +51,8 @@ static int open_socket(Publisher *publisher, void *zmq_context, Err *err)
     zmq_setsockopt(publisher->socket, ZMQ_XPUB_VERBOSE, &verbose, sizeof verbose);
     zmq_setsockopt(publisher->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     zmq_setsockopt(publisher->socket, ZMQ_SNDHWM, &frames, sizeof frames);
+    const int buffer_bytes = WIRE_WEIGHTS_BUFFER_BYTES;
+    zmq_setsockopt(publisher->socket, ZMQ_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
     zmq_setsockopt(publisher->socket, ZMQ_MAXMSGSIZE, &message_bytes_max, sizeof message_bytes_max);
     zmq_setsockopt(publisher->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
     return publisher->trust ? trust_secure(publisher->trust, publisher->socket, TRUST_WEIGHTS, err)

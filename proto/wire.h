@@ -214,6 +214,10 @@ typedef struct Message {
     };
 } Message;
 
+/* What the kernel is asked to hold of weights at each end of a connection. Left to itself it takes
+ * megabytes for a receiver that is slow: policies that are seconds old. */
+enum { WIRE_WEIGHTS_BUFFER_BYTES = 128 << 10 };
+
 /* What a decoder accepts. A segment's columns need the dimensions of the run: a receiver that does
  * not know them yet has obs_dim 0 and takes no segment. */
 typedef struct WireLimits {
