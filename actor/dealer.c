@@ -9,10 +9,10 @@
 
 #include "actor/dialing.h"
 #include "common/fs.h"
+#include "proto/wire_relay.h"
 
 enum {
     QUEUE_MESSAGES = 1024,
-    CHANNEL_BYTES = 4,
     PORT_MAX = 65535,
 };
 
@@ -135,8 +135,8 @@ int dealer_open(Dealer *dealer, Err *err)
 
 int dealer_send_frame(Dealer *dealer, uint32_t channel, zmq_msg_t *frame)
 {
-    const uint8_t number[CHANNEL_BYTES] = {(uint8_t)channel, (uint8_t)(channel >> 8),
-                                           (uint8_t)(channel >> 16), (uint8_t)(channel >> 24)};
+    uint8_t number[WIRE_CHANNEL_BYTES];
+    wire_put_channel(channel, number);
     if (!dealer->socket)
         return ERR_MISSING;
     /* The queue counts messages: once it took the first part, it takes the second. */
@@ -184,10 +184,7 @@ int dealer_receive_frame(Dealer *dealer, uint32_t *channel, zmq_msg_t *frame)
     dealer->trouble = NULL;
     if (!zmq_msg_more(frame))
         return ERR_OK;
-    const uint8_t *bytes = zmq_msg_data(frame);
-    if (zmq_msg_size(frame) == CHANNEL_BYTES)
-        *channel = (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 |
-                   bytes[0];
+    *channel = wire_get_channel(zmq_msg_data(frame), zmq_msg_size(frame));
     bool sound = next_part(dealer, frame) && *channel != 0 && !zmq_msg_more(frame);
     while (next_part(dealer, frame))
         continue;

@@ -13,8 +13,11 @@
 
 enum {
     ROUTING_ID_BYTES = 5, /* of ids that libzmq gives: a zero byte, and the number */
-    CHANNEL_BYTES = 4,
-    QUEUE_IN_MESSAGES = 512, /* of a connection; credit keeps an honest peer far below */
+    /* Of a connection, that libzmq reads before we do: so many messages, fewer where they may be
+     * large. An honest peer waits when they are there. */
+    QUEUE_IN_MESSAGES = 512,
+    QUEUE_IN_MESSAGES_MIN = 64,
+    QUEUE_IN_BYTES = 128 << 20,
     /* To a connection. A relay of a thousand actors gets a thousand Acks at once, as soon as the
      * trainer moves on: they must have a place until the I/O thread has sent them. Nearly all are
      * some 50 bytes. */
@@ -49,6 +52,14 @@ static int bind_error(const char *endpoint, Err *err)
     }
 }
 
+static int queue_in_messages(size_t message_bytes_max)
+{
+    size_t messages = QUEUE_IN_BYTES / message_bytes_max;
+    if (messages < QUEUE_IN_MESSAGES_MIN)
+        return QUEUE_IN_MESSAGES_MIN;
+    return messages < QUEUE_IN_MESSAGES ? (int)messages : QUEUE_IN_MESSAGES;
+}
+
 static int open_socket(Router *router, void *zmq_context, size_t message_bytes_max, Err *err)
 {
     router->socket = zmq_socket(zmq_context, ZMQ_ROUTER);
@@ -58,7 +69,7 @@ static int open_socket(Router *router, void *zmq_context, size_t message_bytes_m
         return err_set(err, ERR_NOMEM, "out of memory for the uplink");
     const int yes = 1;
     const int linger_ms = 1000; /* for the last Bye */
-    const int queue_in = QUEUE_IN_MESSAGES;
+    const int queue_in = queue_in_messages(message_bytes_max);
     const int queue_out = QUEUE_OUT_MESSAGES;
     const int handshake_ms = 2000;
     const int64_t bytes_max = (int64_t)message_bytes_max + CURVE_BYTES;
@@ -127,15 +138,6 @@ static uint32_t read_connection(zmq_msg_t *frame)
     return (uint32_t)id[1] << 24 | (uint32_t)id[2] << 16 | (uint32_t)id[3] << 8 | id[4];
 }
 
-/* Reads the number of a channel; 0 when it is none. */
-static uint32_t read_channel(zmq_msg_t *frame)
-{
-    const uint8_t *bytes = zmq_msg_data(frame);
-    if (zmq_msg_size(frame) != CHANNEL_BYTES)
-        return 0;
-    return (uint32_t)bytes[3] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[1] << 8 | bytes[0];
-}
-
 /* Reads the next part in place of this one. */
 static bool next_part(void *socket, zmq_msg_t *part)
 {
@@ -170,7 +172,7 @@ int router_receive_frame(Router *router, Link *link, zmq_msg_t *frame)
     *link = connection;
     bool sound = next_part(router->socket, frame);
     if (sound && zmq_msg_more(frame)) {
-        uint32_t channel = read_channel(frame);
+        uint32_t channel = wire_get_channel(zmq_msg_data(frame), zmq_msg_size(frame));
         sound = next_part(router->socket, frame) && channel != 0 && !zmq_msg_more(frame);
         if (sound && connection != 0)
             *link = link_make(connection, channel);
@@ -214,8 +216,8 @@ int router_send_frame(Router *router, Link link, zmq_msg_t *frame)
     const uint8_t id[ROUTING_ID_BYTES] = {0, (uint8_t)(connection >> 24),
                                           (uint8_t)(connection >> 16), (uint8_t)(connection >> 8),
                                           (uint8_t)connection};
-    const uint8_t number[CHANNEL_BYTES] = {(uint8_t)channel, (uint8_t)(channel >> 8),
-                                           (uint8_t)(channel >> 16), (uint8_t)(channel >> 24)};
+    uint8_t number[WIRE_CHANNEL_BYTES];
+    wire_put_channel(channel, number);
     int code = send_part(router, id, sizeof id);
     if (code == ERR_OK && channel != 0)
         code = send_part(router, number, sizeof number);

@@ -19,8 +19,9 @@
 
 typedef struct Router Router;
 
-/* Binds `endpoint` for messages of at most message_bytes_max. `trust` is borrowed; NULL: no keys,
- * and nothing is counted. ERR_BUSY (in use), ERR_USAGE (no endpoint), ERR_NET. */
+/* Binds `endpoint` for messages of at most message_bytes_max. As long as nothing is received, what
+ * a connection sends takes at most 128 MiB or 64 messages, whichever is more. `trust` is borrowed;
+ * NULL: no keys, and nothing is counted. ERR_BUSY (in use), ERR_USAGE (no endpoint), ERR_NET. */
 int router_new(void *zmq_context, const char *endpoint, size_t message_bytes_max, Trust *trust,
                Router **router, Err *err);
 void router_destroy(Router **router);

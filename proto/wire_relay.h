@@ -1,4 +1,5 @@
-/* What a relay adds to a frame that it passes on and does not decode. A protobuf message takes the
+/* What a relay's messages have beside the frame: the channel's number, in a part of its own; and
+ * what a relay adds to a frame that it passes on and does not decode. A protobuf message takes the
  * last value of a field, so what is appended wins over what stood there, and fields that this
  * version does not know stay in the frame. No state; any thread. */
 #ifndef POLYAK_PROTO_WIRE_RELAY_H
@@ -33,6 +34,24 @@ size_t wire_append_origin(const HelloOrigin *origin, uint8_t out[WIRE_APPENDED_B
  * `endpoint` is not empty, that. */
 size_t wire_append_weights(uint32_t port, const char *endpoint,
                            uint8_t out[WIRE_APPENDED_BYTES_MAX]);
+
+/* The part in front of a frame that is on a channel. */
+enum { WIRE_CHANNEL_BYTES = 4 };
+
+static inline void wire_put_channel(uint32_t channel, uint8_t part[WIRE_CHANNEL_BYTES])
+{
+    for (int i = 0; i < WIRE_CHANNEL_BYTES; i++)
+        part[i] = (uint8_t)(channel >> 8 * i);
+}
+
+/* 0 where that is no channel's number. */
+static inline uint32_t wire_get_channel(const uint8_t *part, size_t part_bytes)
+{
+    if (part_bytes != WIRE_CHANNEL_BYTES)
+        return 0;
+    return (uint32_t)part[0] | (uint32_t)part[1] << 8 | (uint32_t)part[2] << 16 |
+           (uint32_t)part[3] << 24;
+}
 
 /* The kind of a frame; 0 for an empty one. */
 static inline unsigned wire_kind(const uint8_t *frame, size_t frame_bytes)

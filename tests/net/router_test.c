@@ -230,12 +230,42 @@ static void test_a_burst_to_a_relay_has_a_place(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* A router that may get large messages, and reads none, holds few of them. */
+static void test_what_is_not_read_makes_the_peer_wait(void **state)
+{
+    (void)state;
+    enum { MESSAGE_BYTES = 128 << 10, LARGE = 2 << 20, SENT_MAX = 200, HELD_MAX = 100 };
+    static uint8_t bytes[MESSAGE_BYTES];
+    const int queue = 1;
+    const int linger_ms = 0;
+    char endpoint[96];
+    Router *large = NULL;
+    int sent = 0;
+    snprintf(endpoint, sizeof endpoint, "ipc://%s/large", scratch.path);
+    assert_int_equal(router_new(context, endpoint, LARGE, NULL, &large, &err), 0);
+    void *busy = zmq_socket(context, ZMQ_DEALER);
+    zmq_setsockopt(busy, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    zmq_setsockopt(busy, ZMQ_SNDHWM, &queue, sizeof queue);
+    assert_int_equal(zmq_connect(busy, endpoint), 0);
+    zmq_pollitem_t item = {.socket = busy, .events = ZMQ_POLLOUT};
+    while (sent < SENT_MAX && zmq_poll(&item, 1, 500) == 1) {
+        assert_int_equal(zmq_send(busy, bytes, sizeof bytes, 0), sizeof bytes);
+        sent++;
+    }
+    assert_in_range(sent, 64, HELD_MAX);
+    zmq_close(busy);
+    router_destroy(&large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_channel_stands_before_the_frame), TEST(test_answers_go_to_the_channel),
-        TEST(test_other_parts_are_no_message),        TEST(test_frames_pass_undecoded),
+        TEST(test_a_channel_stands_before_the_frame),
+        TEST(test_answers_go_to_the_channel),
+        TEST(test_other_parts_are_no_message),
+        TEST(test_frames_pass_undecoded),
         TEST(test_a_burst_to_a_relay_has_a_place),
+        TEST(test_what_is_not_read_makes_the_peer_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
