@@ -95,10 +95,13 @@ static bool is_direct(const Channel *channel)
     return link_channel(channel->link) == 0;
 }
 
-Channel *hub_add(Hub *hub, Link link)
+Channel *hub_add(Hub *hub, Link link, const char *key, const Session *session)
 {
-    Channel *channel = channels_add(hub->channels, link);
-    if (channel && is_direct(channel))
+    Channel *channel = channels_add(hub->channels, link, key, session);
+    if (!channel)
+        return NULL;
+    channel->heard_ms = hub->now_ms;
+    if (is_direct(channel))
         hub->num_direct++;
     return channel;
 }
@@ -140,13 +143,14 @@ uint32_t hub_num_direct(const Hub *hub)
     return hub->num_direct;
 }
 
-uint32_t hub_num_peers_of_key(Hub *hub, const char *key)
+uint32_t hub_num_peers_of_key(const Hub *hub, const char *key)
 {
-    uint32_t count = 0;
-    const Channel *channel = NULL;
-    for (uint32_t place = 0; (channel = channels_next(hub->channels, &place)) != NULL;)
-        count += strcmp(channel->key, key) == 0;
-    return count;
+    return channels_count_of_key(hub->channels, key);
+}
+
+bool hub_is_connected(const Hub *hub)
+{
+    return hub->state == HUB_OPEN;
 }
 
 HubCounts hub_counts(const Hub *hub)
@@ -203,7 +207,7 @@ HubWay hub_from_peer(Hub *hub, Link link, const HubFrame *frame, int64_t now_ms,
     Channel *from = channels_find_link(hub->channels, link);
     bool open = may_begin(hub, link);
     if (frame->kind == MESSAGE_HELLO && open)
-        return hub_take_hello(hub, from, link, frame, channel, origin);
+        return hub_take_hello(hub, link, frame, channel, origin);
     if (!from) {
         take_strange(hub, link, frame->kind, open);
         return HUB_NOWHERE;
@@ -232,9 +236,23 @@ void hub_link_gone(Hub *hub, Link link)
     Channel *channel = channels_find_link(hub->channels, link_connection(link));
     if (!channel)
         return;
-    if (channel->relay)
-        hub_note(hub, "relay %s is gone", channel->name);
-    hub_drop(hub, channel);
+    channel->gone = true;
+    hub->any_gone = true;
+}
+
+void hub_all_read(Hub *hub)
+{
+    if (!hub->any_gone)
+        return;
+    hub->any_gone = false;
+    Channel *channel = NULL;
+    for (uint32_t place = 0; (channel = channels_next(hub->channels, &place)) != NULL;) {
+        if (!channel->gone)
+            continue;
+        if (channel->relay)
+            hub_note(hub, "relay %s is gone", channel->name);
+        hub_drop(hub, channel);
+    }
 }
 
 void hub_link_full(Hub *hub, Link link)
@@ -328,22 +346,32 @@ static void tell_ack(Hub *hub, Channel *relay)
     hub->sink.tell_peer(hub->sink.context, relay->link, &hub->message);
 }
 
-/* Who did not look for a while cannot say that others were silent meanwhile. */
+void hub_set_held_up(Hub *hub, bool held_up)
+{
+    hub->held_up = held_up;
+}
+
+/* Who did not look for a while cannot say that others were silent meanwhile. Some may have been
+ * heard since. */
 static void forgive_silence(Hub *hub, int64_t missed_ms)
 {
     Channel *channel = NULL;
-    for (uint32_t place = 0; (channel = channels_next(hub->channels, &place)) != NULL;)
+    for (uint32_t place = 0; (channel = channels_next(hub->channels, &place)) != NULL;) {
         channel->heard_ms += missed_ms;
+        if (channel->heard_ms > hub->now_ms)
+            channel->heard_ms = hub->now_ms;
+    }
 }
 
 void hub_tick(Hub *hub, int64_t now_ms)
 {
     int64_t heartbeat_ms = hub->ours.heartbeat_interval_ms;
     Channel *channel = NULL;
-    if (hub->ticked_ms != 0 && now_ms - hub->ticked_ms > heartbeat_ms)
-        forgive_silence(hub, now_ms - hub->ticked_ms);
+    int64_t missed_ms = hub->ticked_ms != 0 ? now_ms - hub->ticked_ms : 0;
     hub->ticked_ms = now_ms;
     hub->now_ms = now_ms;
+    if (hub->held_up || missed_ms > heartbeat_ms)
+        forgive_silence(hub, missed_ms);
     for (uint32_t place = 0; (channel = channels_next(hub->channels, &place)) != NULL;) {
         int64_t silent_ms = now_ms - channel->heard_ms;
         if (!channel->relay) {

@@ -14,13 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actor/uplink.h"
 #include "net/identity.h"
 #include "net/link.h"
 #include "proto/wire.h"
 #include "proto/wire_relay.h"
 
 enum {
-    HUB_FRAME_BYTES_MAX = 16 << 20, /* of any frame from below */
+    HUB_FRAME_BYTES_MAX = 2 << 20,  /* of any frame from below */
     HUB_SMALL_BYTES_MAX = 64 << 10, /* of one before the Welcome: every learner takes so much */
 };
 
@@ -59,6 +60,14 @@ typedef struct HubFrame {
     const char *hello_error;
 } HubFrame;
 
+/* What is new with the parent. */
+typedef enum HubNews {
+    HUB_NO_NEWS,
+    HUB_WELCOMED, /* it is there, or there again */
+    HUB_FINISHED, /* the run is over */
+    HUB_REFUSED,  /* it refuses this relay for good */
+} HubNews;
+
 typedef struct HubCounts {
     uint32_t channels;
     uint32_t relays;
@@ -80,8 +89,12 @@ HubWay hub_from_peer(Hub *hub, Link link, const HubFrame *frame, int64_t now_ms,
                      HelloOrigin *origin);
 
 /* What was sent to a link could not be delivered: its connection is gone, and with it all that came
- * over it. */
+ * over it. What it said last, such as its Bye, may still be unread: the parent is told once all is.
+ */
 void hub_link_gone(Hub *hub, Link link);
+
+/* There is nothing from below any more that was not read. */
+void hub_all_read(Hub *hub);
 
 /* What was sent to a link found no place in its queue, and will not be said again: its peer is to
  * begin anew. */
@@ -94,6 +107,11 @@ void hub_revoke_key(Hub *hub, const char *key);
 
 /* Where a frame of the parent on a channel goes: to `*link`. */
 HubWay hub_from_parent(Hub *hub, uint32_t channel, unsigned kind, int64_t now_ms, Link *link);
+
+/* Follows the connection to the parent: lets peers in, sends them away, and says what is new. To be
+ * called whenever the uplink may have changed. `place` says where the weights of this relay are;
+ * `trouble` why there is no parent, for those that say Hello meanwhile. */
+HubNews hub_follow(Hub *hub, const Uplink *uplink, const Welcome *place, const char *trouble);
 
 /* The parent has welcomed this relay; `ours` is what it says to relays that dial in: its Welcome
  * with the weights of this relay. */
@@ -111,14 +129,19 @@ void hub_set_trouble(Hub *hub, const char *why);
 
 /* --- Time --- */
 
+/* Whether what comes from below lies unread, since the parent takes no more: then nobody is silent.
+ */
+void hub_set_held_up(Hub *hub, bool held_up);
+
 /* To be called every 100 ms or so; a longer pause is taken for one of this process. */
 void hub_tick(Hub *hub, int64_t now_ms);
 
+bool hub_is_connected(const Hub *hub);
 HubCounts hub_counts(const Hub *hub);
 uint32_t hub_num_peers(const Hub *hub);
 
 /* Those that have dialled this relay itself, and so are sent weights by it. */
 uint32_t hub_num_direct(const Hub *hub);
-uint32_t hub_num_peers_of_key(Hub *hub, const char *key);
+uint32_t hub_num_peers_of_key(const Hub *hub, const char *key);
 
 #endif

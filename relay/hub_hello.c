@@ -15,8 +15,14 @@ static bool is_open(Hub *hub, Link link)
     return hub->state == HUB_OPEN;
 }
 
-static bool has_room(Hub *hub, Link link, const char *key)
+/* Whether there is a place: that which the session had on another link, or a free one. */
+static bool has_room(Hub *hub, Link link, const char *key, const Hello *hello)
 {
+    Channel *before = channels_find_session(hub->channels, key, &hello->session);
+    if (before && before->relay == (hello->role == ROLE_RELAY)) {
+        hub_drop(hub, before);
+        return true;
+    }
     if (channels_count(hub->channels) >= hub->config.peers_max) {
         hub_refuse(hub, link, REJECT_FULL, "relay %s has its %u peers (--peers-max)",
                    hub->config.name, hub->config.peers_max);
@@ -32,11 +38,8 @@ static bool has_room(Hub *hub, Link link, const char *key)
 }
 
 /* Another relay has dialled this one, and is welcomed here: the parent knows only its peers. */
-static void greet_relay(Hub *hub, Channel *before, Link link, const PeerIdentity *identity,
-                        const Hello *hello)
+static void greet_relay(Hub *hub, Link link, const PeerIdentity *identity, const Hello *hello)
 {
-    if (before)
-        hub_drop(hub, before);
     if (link_channel(link) != 0) {
         hub_refuse(hub, link, REJECT_NOT_ALLOWED, "a relay cannot speak for another one");
         return;
@@ -48,13 +51,11 @@ static void greet_relay(Hub *hub, Channel *before, Link link, const PeerIdentity
                  identity->key);
         return;
     }
-    if (!is_open(hub, link) || !has_room(hub, link, identity->key))
+    if (!is_open(hub, link) || !has_room(hub, link, identity->key, hello))
         return;
-    Channel *channel = hub_add(hub, link);
+    Channel *channel = hub_add(hub, link, identity->key, &hello->session);
     channel->relay = true;
-    channel->heard_ms = hub->now_ms;
     channel->told_ms = hub->now_ms;
-    memcpy(channel->key, identity->key, sizeof channel->key);
     memcpy(channel->name, hello->name, sizeof channel->name);
     hub->counts.relays++;
     hub_note(hub, "relay %s is connected%s%s", hello->name, identity->key[0] ? ", key " : "",
@@ -91,43 +92,40 @@ static void make_origin(const Hub *hub, Link link, const HubFrame *frame, HelloO
     snprintf(origin->via, sizeof origin->via, "%s", direct ? hub->config.name : hello->via);
 }
 
-HubWay hub_take_hello(Hub *hub, Channel *channel, Link link, const HubFrame *frame,
-                      uint32_t *number, HelloOrigin *origin)
+HubWay hub_take_hello(Hub *hub, Link link, const HubFrame *frame, uint32_t *number,
+                      HelloOrigin *origin)
 {
     const Hello *hello = frame->hello;
+    /* Whoever says it begins anew, on a new channel: an answer to its Hello before would else be
+     * taken for one to this. */
+    Channel *before = channels_find_link(hub->channels, link);
+    if (before)
+        hub_drop(hub, before);
     if (frame->hello_code != ERR_OK) {
-        if (channel)
-            hub_drop(hub, channel);
         hub_refuse(hub, link, frame->hello_code == ERR_SPEC ? REJECT_SPEC : REJECT_NOT_ALLOWED,
                    "%s", frame->hello_error);
         return HUB_NOWHERE;
     }
     if (hello->role == ROLE_RELAY) {
-        greet_relay(hub, channel, link, frame->identity, hello);
+        greet_relay(hub, link, frame->identity, hello);
         return HUB_NOWHERE;
     }
-    if (channel && channel->relay) {
-        hub_drop(hub, channel);
-        channel = NULL;
-    }
-    make_origin(hub, link, frame, origin);
-    if (!is_open(hub, link) || (!channel && !has_room(hub, link, origin->key)))
+    if (!is_open(hub, link))
         return HUB_NOWHERE;
     size_t bytes_max = frame_bytes_max(hub, hello);
     if (bytes_max == 0) {
         hub_refuse(
             hub, link, REJECT_SPEC,
             "segments of this environment may have more than the %d bytes that a relay passes: "
-            "dial the learner itself",
+            "choose a smaller segment_steps, or dial the learner itself",
             HUB_FRAME_BYTES_MAX);
         return HUB_NOWHERE;
     }
-    if (!channel)
-        channel = hub_add(hub, link);
-    snprintf(channel->key, sizeof channel->key, "%s", origin->key);
-    channel->welcomed = false;
+    make_origin(hub, link, frame, origin);
+    if (!has_room(hub, link, origin->key, hello))
+        return HUB_NOWHERE;
+    Channel *channel = hub_add(hub, link, origin->key, &hello->session);
     channel->frame_bytes_max = bytes_max;
-    channel->heard_ms = hub->now_ms;
     *number = channel->number;
     hub->counts.up++;
     return HUB_ON_ADDED;

@@ -23,11 +23,14 @@ struct Hub {
     Channels *channels;
     HubState state;
     Welcome ours;
+    uint64_t welcomes; /* of the parent, that were seen */
     char trouble[WIRE_TEXT_MAX + 1];
     HubCounts counts;
     uint32_t num_direct;
     int64_t now_ms;
     int64_t ticked_ms;               /* 0: not yet */
+    bool held_up;                    /* see hub_set_held_up() */
+    bool any_gone;                   /* of the channels */
     Refused refused[REFUSED_PLACES]; /* by a hash of the link */
     Message message;                 /* that is told: large, so kept off the stack */
 };
@@ -40,15 +43,15 @@ void hub_refuse(Hub *hub, Link link, RejectReason reason, const char *format, ..
 void hub_tell_bye(Hub *hub, Link link, ByeReason reason);
 
 /* NULL when all places are taken. */
-Channel *hub_add(Hub *hub, Link link);
+Channel *hub_add(Hub *hub, Link link, const char *key, const Session *session);
 
 /* The peer is gone, and the parent is told: of a relay, all those that it spoke for. */
 void hub_drop(Hub *hub, Channel *channel);
 
 /* --- hub_hello.c --- */
 
-/* Handles a Hello; `channel` is what the link has already, or NULL. As hub_from_peer(). */
-HubWay hub_take_hello(Hub *hub, Channel *channel, Link link, const HubFrame *frame,
-                      uint32_t *number, HelloOrigin *origin);
+/* Handles a Hello. As hub_from_peer(). */
+HubWay hub_take_hello(Hub *hub, Link link, const HubFrame *frame, uint32_t *number,
+                      HelloOrigin *origin);
 
 #endif

@@ -12,7 +12,9 @@ enum {
     WORD_EVERY_MS = 30000, /* and then this often */
     BYE_LINGER_MS = 500,
     QUEUE_MIN = 1024,
-    QUEUE_PER_PEER = 2, /* messages: their segments wait with them, by the credit that they have */
+    /* Messages. A session has credit for up to eight segments of each environment; where a peer has
+     * many, and all send at once, its relay waits, and nothing is lost. */
+    QUEUE_PER_PEER = 10,
 };
 
 int parent_open(Parent *parent, void *zmq_context, uv_loop_t *loop, const Config *config,
@@ -71,12 +73,20 @@ static int dial(Parent *parent, Err *err)
                            parent->context, err);
 }
 
+/* Who is dialled, for a person: the learner, or another relay. */
+static const char *parent_name(const Parent *parent)
+{
+    const Dealer *dealer = &parent->dealer;
+    return dealer->endpoint[0] ? dealer->endpoint : dealer->connect;
+}
+
 /* Tells a person how it stands with the parent. */
 static void say_words(Parent *parent, int64_t now_ms)
 {
     const Uplink *uplink = &parent->uplink;
     if (uplink->silent_ms > 0 && !parent->silence_said)
-        log_info("the learner is lost: silent for %.1f s", (double)uplink->silent_ms / 1000.0);
+        log_info("%s is lost: silent for %.1f s", parent_name(parent),
+                 (double)uplink->silent_ms / 1000.0);
     parent->silence_said = uplink->silent_ms > 0;
     if (uplink->state != UPLINK_CONNECTING) {
         parent->next_word_ms = now_ms + FIRST_WORD_MS;
@@ -85,9 +95,7 @@ static void say_words(Parent *parent, int64_t now_ms)
     if (now_ms < parent->next_word_ms)
         return;
     parent->next_word_ms = now_ms + WORD_EVERY_MS;
-    const Dealer *dealer = &parent->dealer;
-    log_info("waiting for the learner at %s, %.0f s so far: %s",
-             dealer->endpoint[0] ? dealer->endpoint : dealer->connect,
+    log_info("waiting for %s, %.0f s so far: %s", parent_name(parent),
              (double)(now_ms - uplink->lost_ms) / 1000.0, parent_trouble(parent));
 }
 
@@ -139,7 +147,7 @@ static void take_own(Parent *parent, zmq_msg_t *frame, int64_t now_ms)
     if (code == 0)
         uplink_receive(&parent->uplink, &message, &fresh, now_ms);
     else
-        log_warn("a message of the learner cannot be read: %s", err.text);
+        log_warn("a message of %s cannot be read: %s", parent_name(parent), err.text);
 }
 
 bool parent_receive(Parent *parent, int *budget, uint32_t *channel, zmq_msg_t *frame,
@@ -150,7 +158,7 @@ bool parent_receive(Parent *parent, int *budget, uint32_t *channel, zmq_msg_t *f
         if (code == ERR_MISSING)
             return false;
         if (code != ERR_OK) {
-            log_warn("a message of the learner has parts that make no message");
+            log_warn("a message of %s has parts that make no message", parent_name(parent));
         } else if (*channel != 0) {
             /* What it says to others shows that it lives, too. */
             if (parent->uplink.state == UPLINK_ACTIVE)

@@ -136,10 +136,15 @@ static inline HubWay says(Link link, unsigned kind)
     return says_bytes(link, kind, 50);
 }
 
+/* Of the session that is in `hello`; one of its own where that is none. */
 static inline uint32_t joins(Link link)
 {
+    Session session = hello.session;
+    if (session.id[0] == 0)
+        memcpy(hello.session.id + 1, &link, sizeof link);
     assert_int_equal(says(link, MESSAGE_HELLO), HUB_ON_ADDED);
     assert_int_not_equal(channel, 0);
+    hello.session = session;
     return channel;
 }
 
@@ -147,9 +152,11 @@ static inline void joins_as_relay(Link link)
 {
     hello.role = ROLE_RELAY;
     hello.has_spec = false;
+    hello.session.id[15] = (uint8_t)link;
     assert_int_equal(says(link, MESSAGE_HELLO), HUB_NOWHERE);
     hello.role = ROLE_ACTOR;
     hello.has_spec = true;
+    hello.session.id[15] = 0;
     assert_int_equal(said[num_said - 1].kind, MESSAGE_WELCOME);
     num_said = 0;
 }

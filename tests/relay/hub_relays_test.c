@@ -46,6 +46,69 @@ static void test_a_hub_that_did_not_look_loses_nobody(void **state)
     assert_int_equal(hub_num_peers(hub), 2);
 }
 
+/* As long as the parent takes nothing, nothing from below is read, and all look silent. */
+static void test_nobody_is_silent_while_nothing_is_read(void **state)
+{
+    (void)state;
+    joins_as_relay(5);
+    joins(link_make(5, 1));
+    hub_tick(hub, now_ms);
+    hub_set_held_up(hub, true);
+    for (int i = 0; i < 20; i++) {
+        now_ms += HEARTBEAT_MS;
+        hub_tick(hub, now_ms);
+    }
+    assert_int_equal(hub_num_peers(hub), 2);
+    hub_set_held_up(hub, false);
+    now_ms += 3 * HEARTBEAT_MS / 4;
+    hub_tick(hub, now_ms);
+    assert_int_equal(hub_num_peers(hub), 2);
+    for (int i = 0; i < 4; i++) {
+        now_ms += HEARTBEAT_MS;
+        hub_tick(hub, now_ms);
+    }
+    assert_int_equal(hub_num_peers(hub), 0);
+}
+
+/* What came meanwhile is read before the tick: it counts from then, and no longer. */
+static void test_a_long_pause_gives_nobody_a_long_life(void **state)
+{
+    (void)state;
+    joins_as_relay(5);
+    hub_tick(hub, now_ms);
+    now_ms += 6000 * HEARTBEAT_MS;
+    says(5, MESSAGE_HEARTBEAT);
+    hub_tick(hub, now_ms);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(hub_num_peers(hub), 1);
+        now_ms += HEARTBEAT_MS;
+        hub_tick(hub, now_ms);
+    }
+    assert_int_equal(hub_num_peers(hub), 0);
+}
+
+static void test_a_relay_that_comes_again_takes_its_place(void **state)
+{
+    (void)state;
+    make(2, 1);
+    connect_parent();
+    snprintf(hello.origin_key, sizeof hello.origin_key, "far");
+    hello.origin_roles = 1 << ROLE_ACTOR;
+    hello.session.id[0] = 9;
+    hello.role = ROLE_RELAY;
+    says(5, MESSAGE_HELLO);
+    hello.role = ROLE_ACTOR;
+    uint32_t number = joins(link_make(5, 1));
+    hello.role = ROLE_RELAY;
+    num_said = 0;
+    says(6, MESSAGE_HELLO);
+    assert_int_equal(num_said, 2);
+    assert_gone(0, number);
+    assert_int_equal(said[1].kind, MESSAGE_WELCOME);
+    assert_true(said[1].to == 6);
+    assert_int_equal(hub_num_peers(hub), 1);
+}
+
 static void test_only_a_key_with_the_role_makes_a_relay(void **state)
 {
     (void)state;
@@ -105,6 +168,7 @@ static void relay_goes(int how)
     switch (how) {
     case 0:
         hub_link_gone(hub, link_make(5, 2));
+        hub_all_read(hub);
         break;
     case 1:
         assert_int_equal(says(5, MESSAGE_BYE), HUB_NOWHERE);
@@ -161,6 +225,9 @@ int main(void)
         TEST(test_a_relay_is_welcomed_here_and_hears_what_is_newest),
         TEST(test_a_relay_lives_as_long_as_it_speaks_for_others),
         TEST(test_a_hub_that_did_not_look_loses_nobody),
+        TEST(test_nobody_is_silent_while_nothing_is_read),
+        TEST(test_a_long_pause_gives_nobody_a_long_life),
+        TEST(test_a_relay_that_comes_again_takes_its_place),
         TEST(test_only_a_key_with_the_role_makes_a_relay),
         TEST(test_only_a_relay_may_use_channels),
         TEST(test_channels_of_a_relay_go_up_on_channels_of_ours),

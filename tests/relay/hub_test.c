@@ -34,12 +34,22 @@ static void test_a_hello_gets_the_origin_that_was_proved(void **state)
     assert_string_equal(origin.via, "rack1");
 }
 
-static void test_a_second_hello_of_a_link_keeps_its_channel(void **state)
+/* The answer to the first Hello is none to the second, which may have said something else. */
+static void test_a_second_hello_of_a_link_has_a_channel_of_its_own(void **state)
 {
     (void)state;
+    Link link;
     uint32_t first = joins(5);
-    assert_int_equal(joins(5), first);
+    hello.spec.obs_dim = 512;
+    uint32_t second = joins(5);
+    assert_int_not_equal(first, second);
     assert_int_equal(hub_num_peers(hub), 1);
+    assert_int_equal(num_said, 1);
+    assert_gone(0, first);
+    assert_int_equal(hears(first, MESSAGE_WELCOME, &link), HUB_NOWHERE);
+    assert_gone(1, first);
+    assert_int_equal(says_bytes(5, MESSAGE_SEGMENT, HUB_SMALL_BYTES_MAX + 1), HUB_NOWHERE);
+    assert_int_equal(said[2].reason, REJECT_NOT_ALLOWED);
 }
 
 static void test_who_says_no_hello_is_told_once_a_second(void **state)
@@ -106,13 +116,30 @@ static void test_the_parent_hears_that_a_peer_is_gone(void **state)
     (void)state;
     uint32_t number = joins(5);
     hub_link_gone(hub, 5);
+    hub_all_read(hub);
     assert_int_equal(num_said, 1);
     assert_gone(0, number);
     hub_link_gone(hub, 5);
+    hub_all_read(hub);
     assert_int_equal(num_said, 1);
     number = joins(6);
     hub_link_full(hub, 6);
     assert_gone(1, number);
+}
+
+/* libzmq says that a connection is gone before its last messages are read. */
+static void test_the_last_words_of_a_connection_go_up_first(void **state)
+{
+    (void)state;
+    uint32_t number = joins(5);
+    hub_link_gone(hub, 5);
+    assert_int_equal(num_said, 0);
+    assert_int_equal(says(5, MESSAGE_SEGMENT), HUB_ON);
+    assert_int_equal(says(5, MESSAGE_BYE), HUB_ON);
+    assert_int_equal(channel, number);
+    hub_all_read(hub);
+    assert_int_equal(num_said, 0);
+    assert_int_equal(hub_num_peers(hub), 0);
 }
 
 static void test_a_channel_on_which_nothing_goes_is_forgotten(void **state)
@@ -166,7 +193,34 @@ static void test_no_more_peers_than_there_are_places(void **state)
     joins(7);
     assert_int_equal(says(8, MESSAGE_HELLO), HUB_NOWHERE);
     assert_rejected(8, REJECT_FULL, "peers-max");
-    joins(5); /* again, on its own place */
+    joins(7); /* again, on its own place */
+}
+
+static void test_who_comes_again_on_another_link_has_its_own_place(void **state)
+{
+    (void)state;
+    make(2, 1);
+    connect_parent();
+    hello.session.id[0] = 1;
+    uint32_t first = joins(5);
+    /* Its old connection is not known to be gone. */
+    uint32_t again = joins(6);
+    assert_int_not_equal(again, first);
+    assert_int_equal(num_said, 1);
+    assert_gone(0, first);
+    assert_int_equal(hub_num_peers(hub), 1);
+    num_said = 0;
+    hello.session.id[0] = 2;
+    assert_int_equal(says(7, MESSAGE_HELLO), HUB_NOWHERE);
+    assert_rejected(7, REJECT_FULL, "peers-per-key-max");
+    /* The same session said by another key takes nothing away. */
+    snprintf(identity.key, sizeof identity.key, "other");
+    hello.session.id[0] = 1;
+    joins(7);
+    assert_int_equal(num_said, 0);
+    assert_int_equal(hub_num_peers(hub), 2);
+    assert_int_equal(hub_num_peers_of_key(hub, "node"), 1);
+    assert_int_equal(hub_num_peers_of_key(hub, "other"), 1);
 }
 
 static void test_a_frame_that_would_end_the_relays_connection_does_not_go_up(void **state)
@@ -257,15 +311,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_an_actor_says_goes_up_and_what_it_hears_comes_down),
         TEST(test_a_hello_gets_the_origin_that_was_proved),
-        TEST(test_a_second_hello_of_a_link_keeps_its_channel),
+        TEST(test_a_second_hello_of_a_link_has_a_channel_of_its_own),
         TEST(test_who_says_no_hello_is_told_once_a_second),
         TEST(test_a_hello_that_cannot_be_read_is_refused),
         TEST(test_a_bye_goes_up_and_the_channel_is_forgotten),
         TEST(test_a_reject_comes_down_and_the_channel_is_forgotten),
         TEST(test_the_parent_hears_that_a_peer_is_gone),
+        TEST(test_the_last_words_of_a_connection_go_up_first),
         TEST(test_a_channel_on_which_nothing_goes_is_forgotten),
         TEST(test_a_revoked_key_takes_its_peers_out),
         TEST(test_no_more_peers_than_there_are_places),
+        TEST(test_who_comes_again_on_another_link_has_its_own_place),
         TEST(test_a_frame_that_would_end_the_relays_connection_does_not_go_up),
         TEST(test_an_environment_that_is_too_wide_is_refused),
         TEST(test_without_a_parent_peers_are_told_why),

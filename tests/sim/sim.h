@@ -82,17 +82,17 @@ typedef struct Connection {
 /* A relay: a real Hub and a real Uplink. */
 typedef struct SimRelay {
     struct Sim *sim;
-    int number;      /* from 1 */
-    Hub *hub;        /* NULL: it is dead */
-    Link connection; /* as the fleet knows it: beyond all of the simulator's links */
+    int number;             /* from 1 */
+    Hub *hub;               /* NULL: it is dead */
+    struct SimRelay *above; /* that it has dialled; NULL: the learner */
+    Link connection;        /* as its parent knows it: beyond all of the simulator's links */
     Uplink uplink;
     Pipe up;
     Pipe down;
-    bool connected;
-    uint64_t welcomes; /* that were seen */
     uint64_t lives;
     int64_t begins_ms;
     int64_t frozen_ms;
+    int64_t held_up_ms; /* its parent takes nothing before, and it reads nothing from below */
     int64_t next_tick_ms;
 } SimRelay;
 
@@ -292,7 +292,9 @@ typedef struct SimTally {
     uint64_t full;    /* and ticks in which a spool had no more room */
     uint64_t relayed; /* messages that went through relays, */
     uint64_t relay_deaths;
-    uint64_t ms; /* of virtual time */
+    uint64_t relay_full; /* messages for which a peer's queue had no place */
+    uint64_t stacked;    /* messages through two */
+    uint64_t ms;         /* of virtual time */
     uint64_t segments;
     uint64_t steps;
 } SimTally;

@@ -142,7 +142,9 @@ static void show_tally(void)
     printf("%10llu steps without a learner, %llu ticks with a full spool\n", (Ull)sim_tally.spooled,
            (Ull)sim_tally.full);
     printf("%10llu sessions expired\n", (Ull)sim_tally.expired);
-    printf("%10llu messages through relays, %llu of which died\n", (Ull)sim_tally.relayed,
+    printf("%10llu messages through relays, %llu through two; %llu found no place; %llu relays "
+           "died\n",
+           (Ull)sim_tally.relayed, (Ull)sim_tally.stacked, (Ull)sim_tally.relay_full,
            (Ull)sim_tally.relay_deaths);
     printf("%10.1f hours of their time\n", (double)sim_tally.ms / 3600000);
 }

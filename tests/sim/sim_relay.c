@@ -1,7 +1,8 @@
 /* Relays between actors and the learner: a real Hub and a real Uplink each, which go through the
- * same motions as relay/relay.c. Both of their connections delay; a relay dies, takes its leave or
- * freezes, and what was on its way through it is lost. Its chance is its own, so that runs without
- * relays stay what they were. */
+ * same motions as relay/relay_frames.c; in some runs one stands behind another. Their connections
+ * delay and their queues are full; a relay dies, takes its leave or freezes, and what was on its
+ * way through it is lost. Its chance is its own, so that runs without relays stay what they were.
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ enum {
     PEERS_MAX = 64,
     FRAME_BYTES = 100,
 };
+#define FULL_CHANCE 0.005 /* of a message down, as long as things fail */
 
 void relay_draw(Sim *sim)
 {
@@ -24,6 +26,8 @@ void relay_draw(Sim *sim)
         sim->relays[i].sim = sim;
         sim->relays[i].number = i + 1;
     }
+    if (sim->num_relays == 2 && sim->seed / 6 % 2 == 1)
+        sim->relays[1].above = &sim->relays[0];
 }
 
 int relay_choose(Sim *sim)
@@ -41,8 +45,11 @@ static void change_connection(Sim *sim, SimRelay *relay)
 
 void relay_lose_learner(Sim *sim)
 {
-    for (int i = 0; i < sim->num_relays; i++)
-        change_connection(sim, &sim->relays[i]); /* dialled again underneath: it knows nothing */
+    for (int i = 0; i < sim->num_relays; i++) {
+        if (!sim->relays[i].above)
+            change_connection(sim,
+                              &sim->relays[i]); /* dialled again underneath: it knows nothing */
+    }
 }
 
 void relay_revoke(Sim *sim, const char *key)
@@ -71,6 +78,10 @@ static void tell_peer(void *context, Link link, const Message *message)
 {
     SimRelay *relay = context;
     Sim *sim = relay->sim;
+    if (relay_is_way(link)) {
+        relay_send_down(sim, link, message);
+        return;
+    }
     int session = sim->link_session[link] - 1;
     bool revoked = session >= 0 && sim->revoked[sim->sessions[session].key];
     bool crowded = sim->fleet_config.peers_max < (uint32_t)(sim->num_actors + sim->num_relays) &&
@@ -97,6 +108,89 @@ static void note(void *context, const char *line)
     sim_say(relay->sim, "relay %d: %s", relay->number, line);
 }
 
+/* --- From below --------------------------------------------------------------------------------
+ */
+
+/* A frame from an actor or from a relay below; without a relay it is lost. */
+static void pass_up(Sim *sim, SimRelay *relay, Link link, const PeerIdentity *identity,
+                    Packet *packet)
+{
+    Hello *hello = &packet->message.hello;
+    HubFrame frame = {.kind = packet->message.kind,
+                      .bytes = FRAME_BYTES,
+                      .identity = identity,
+                      .hello = hello,
+                      .hello_error = ""};
+    HelloOrigin origin;
+    HubWay way = HUB_NOWHERE;
+    if (relay->hub)
+        way = hub_from_peer(relay->hub, link, &frame, sim->now_ms, &packet->channel, &origin);
+    if (way == HUB_NOWHERE) {
+        sim_packet_free(packet);
+        return;
+    }
+    if (way == HUB_ON_ADDED) {
+        snprintf(hello->origin_key, sizeof hello->origin_key, "%s", origin.key);
+        hello->origin_roles = origin.roles;
+        snprintf(hello->via, sizeof hello->via, "%s", origin.via);
+    }
+    sim_tally.relayed++;
+    sim_tally.stacked += link_channel(link) != 0;
+    sim_pipe_send(sim, &relay->up, packet);
+}
+
+static void hear_actors(Sim *sim, SimRelay *relay)
+{
+    for (int i = 0; i < sim->num_connections; i++) {
+        Connection *connection = &sim->connections[i];
+        if (!connection->used || sim->link_relay[connection->link] != relay->number ||
+            sim_blocked(sim, connection, true))
+            continue;
+        for (Packet *packet; (packet = sim_take(&connection->up, sim->now_ms)) != NULL;) {
+            PeerIdentity identity = sim_identity(sim, sim->sessions[packet->session].key);
+            if (relay->hub && packet->message.kind == MESSAGE_HELLO)
+                sim->link_session[packet->link] = packet->session + 1;
+            pass_up(sim, relay, packet->link, &identity, packet);
+        }
+        sim_free_if_done(connection);
+    }
+}
+
+static void hear_relays(Sim *sim, SimRelay *relay)
+{
+    PeerIdentity identity = relay_identity(sim);
+    for (int i = 0; i < sim->num_relays; i++) {
+        SimRelay *below = &sim->relays[i];
+        if (below->above != relay)
+            continue;
+        for (Packet *packet; (packet = sim_take(&below->up, sim->now_ms)) != NULL;) {
+            Link link = link_make((uint32_t)below->connection, packet->channel);
+            pass_up(sim, relay, link, &identity, packet);
+        }
+    }
+}
+
+void relay_reach_learner(Sim *sim)
+{
+    PeerIdentity identity = relay_identity(sim);
+    for (int i = 0; i < sim->num_relays; i++) {
+        SimRelay *relay = &sim->relays[i];
+        if (relay->above)
+            continue;
+        for (Packet *packet; (packet = sim_take(&relay->up, sim->now_ms)) != NULL;) {
+            Link way = link_make((uint32_t)relay->connection, packet->channel);
+            if (packet->link != 0) {
+                sim->way[packet->link] = way;
+                learner_receive(sim, packet, &identity);
+            } else {
+                fleet_receive(sim->learner.fleet, way, &identity, &packet->message, sim->now_ms);
+                learner_check_grants(sim);
+            }
+            sim_packet_free(packet);
+        }
+    }
+}
+
 /* --- Life --------------------------------------------------------------------------------------
  */
 
@@ -121,26 +215,36 @@ static void begin(Sim *sim, SimRelay *relay)
     memcpy(hello.name, config.name, sizeof hello.name);
     relay->hub = hub_new(&config, &sink);
     CHECK(relay->hub);
-    relay->connected = false;
     uplink_start(&relay->uplink, &hello, NULL, &session, sim->now_ms);
+}
+
+static void take_leave(Sim *sim, SimRelay *relay)
+{
+    static const Message bye = {.kind = MESSAGE_BYE, .bye = BYE_STOPPING};
+    PeerIdentity identity = relay_identity(sim);
+    hub_disconnected(relay->hub, BYE_RESTARTING);
+    if (relay->above) {
+        Packet *packet = sim_packet_new(&bye);
+        pass_up(sim, relay->above, relay->connection, &identity, packet);
+    } else if (sim->learner.alive && sim->now_ms >= sim->learner.frozen_ms) {
+        fleet_receive(sim->learner.fleet, relay->connection, &identity, &bye, sim->now_ms);
+        learner_check_grants(sim);
+    }
 }
 
 static void die(Sim *sim, SimRelay *relay)
 {
-    static const Message bye = {.kind = MESSAGE_BYE, .bye = BYE_STOPPING};
-    PeerIdentity identity = relay_identity(sim);
     sim_tally.relay_deaths++;
     sim_say(sim, "relay %d ends", relay->number);
-    if (sim_range(&sim->relay_rng, 0, 2) == 0) {
-        hub_disconnected(relay->hub, BYE_RESTARTING);
-        if (sim->learner.alive && sim->now_ms >= sim->learner.frozen_ms) {
-            fleet_receive(sim->learner.fleet, relay->connection, &identity, &bye, sim->now_ms);
-            learner_check_grants(sim);
-        }
-    }
+    if (sim_range(&sim->relay_rng, 0, 2) == 0)
+        take_leave(sim, relay);
     hub_destroy(&relay->hub);
     change_connection(sim, relay);
     relay->begins_ms = sim->now_ms + sim_range(&sim->relay_rng, 50, 5000);
+    for (int i = 0; i < sim->num_relays; i++) {
+        if (sim->relays[i].above == relay && sim_chance(&sim->relay_rng, 0.5))
+            change_connection(sim, &sim->relays[i]);
+    }
     /* Some of its actors' sockets notice, and dial again underneath. */
     for (int i = 0; i < sim->num_connections; i++) {
         Connection *connection = &sim->connections[i];
@@ -155,73 +259,6 @@ void relay_end(Sim *sim)
     for (int i = 0; i < sim->num_relays; i++) {
         hub_destroy(&sim->relays[i].hub);
         change_connection(sim, &sim->relays[i]);
-    }
-}
-
-/* --- From below --------------------------------------------------------------------------------
- */
-
-static void pass_up(Sim *sim, SimRelay *relay, Packet *packet)
-{
-    PeerIdentity identity = sim_identity(sim, sim->sessions[packet->session].key);
-    Hello *hello = &packet->message.hello;
-    HubFrame frame = {.kind = packet->message.kind,
-                      .bytes = FRAME_BYTES,
-                      .identity = &identity,
-                      .hello = hello,
-                      .hello_error = ""};
-    HelloOrigin origin;
-    if (packet->message.kind == MESSAGE_HELLO)
-        sim->link_session[packet->link] = packet->session + 1;
-    HubWay way =
-        hub_from_peer(relay->hub, packet->link, &frame, sim->now_ms, &packet->channel, &origin);
-    if (way == HUB_NOWHERE) {
-        sim_packet_free(packet);
-        return;
-    }
-    if (way == HUB_ON_ADDED) {
-        snprintf(hello->origin_key, sizeof hello->origin_key, "%s", origin.key);
-        hello->origin_roles = origin.roles;
-        snprintf(hello->via, sizeof hello->via, "%s", origin.via);
-    }
-    sim_tally.relayed++;
-    sim_pipe_send(sim, &relay->up, packet);
-}
-
-/* What has come from its actors; without a relay it is lost. */
-static void hear_actors(Sim *sim, SimRelay *relay)
-{
-    for (int i = 0; i < sim->num_connections; i++) {
-        Connection *connection = &sim->connections[i];
-        if (!connection->used || sim->link_relay[connection->link] != relay->number ||
-            sim_blocked(sim, connection, true))
-            continue;
-        for (Packet *packet; (packet = sim_take(&connection->up, sim->now_ms)) != NULL;) {
-            if (relay->hub)
-                pass_up(sim, relay, packet);
-            else
-                sim_packet_free(packet);
-        }
-        sim_free_if_done(connection);
-    }
-}
-
-void relay_reach_learner(Sim *sim)
-{
-    PeerIdentity identity = relay_identity(sim);
-    for (int i = 0; i < sim->num_relays; i++) {
-        SimRelay *relay = &sim->relays[i];
-        for (Packet *packet; (packet = sim_take(&relay->up, sim->now_ms)) != NULL;) {
-            Link way = link_make((uint32_t)relay->connection, packet->channel);
-            if (packet->link != 0) {
-                sim->way[packet->link] = way;
-                learner_receive(sim, packet, &identity);
-            } else {
-                fleet_receive(sim->learner.fleet, way, &identity, &packet->message, sim->now_ms);
-                learner_check_grants(sim);
-            }
-            sim_packet_free(packet);
-        }
     }
 }
 
@@ -257,7 +294,19 @@ bool relay_send_down(Sim *sim, Link way, const Message *message)
     return !sim_chance(&sim->relay_rng, 0.3);
 }
 
-static void hear_learner(Sim *sim, SimRelay *relay)
+static void pass_down(Sim *sim, SimRelay *relay, Link link, const Message *message)
+{
+    if (sim->now_ms < sim->faults_until_ms && sim_chance(&sim->relay_rng, FULL_CHANCE)) {
+        sim_tally.relay_full++;
+        if (message->kind != MESSAGE_ACK)
+            hub_link_full(relay->hub, link);
+    } else if (relay_is_way(link) ? !relay_send_down(sim, link, message)
+                                  : !sim_send_down(sim, link, message)) {
+        hub_link_gone(relay->hub, link);
+    }
+}
+
+static void hear_parent(Sim *sim, SimRelay *relay)
 {
     for (Packet *packet; (packet = sim_take(&relay->down, sim->now_ms)) != NULL;) {
         Link link = 0;
@@ -269,8 +318,8 @@ static void hear_learner(Sim *sim, SimRelay *relay)
                 relay->uplink.heard_ms = sim->now_ms;
             HubWay way = hub_from_parent(relay->hub, packet->channel, packet->message.kind,
                                          sim->now_ms, &link);
-            if (way != HUB_NOWHERE && !sim_send_down(sim, link, &packet->message))
-                hub_link_gone(relay->hub, link);
+            if (way != HUB_NOWHERE)
+                pass_down(sim, relay, link, &packet->message);
         }
         sim_packet_free(packet);
     }
@@ -295,25 +344,10 @@ static void drive(Sim *sim, SimRelay *relay)
 
 static void follow(Sim *sim, SimRelay *relay)
 {
-    const Uplink *uplink = &relay->uplink;
-    bool active = uplink->state == UPLINK_ACTIVE;
-    sim_check(sim, uplink->state != UPLINK_REFUSED, "relay %d is refused: %s", relay->number,
-              uplink->refusal);
-    if (uplink->state == UPLINK_FINISHED) {
-        if (relay->connected)
-            hub_disconnected(relay->hub, BYE_FINISHED);
-        relay->connected = false;
-        return;
-    }
-    if (relay->connected && (!active || uplink->welcomes != relay->welcomes)) {
-        relay->connected = false;
-        hub_disconnected(relay->hub, BYE_RESTARTING);
-    }
-    if (active && !relay->connected) {
-        relay->connected = true;
-        relay->welcomes = uplink->welcomes;
-        hub_connected(relay->hub, &uplink->welcome);
-    }
+    static const Welcome place; /* weights take another way here */
+    HubNews news = hub_follow(relay->hub, &relay->uplink, &place, "");
+    sim_check(sim, news != HUB_REFUSED, "relay %d is refused: %s", relay->number,
+              relay->uplink.refusal);
 }
 
 /* --- Time --------------------------------------------------------------------------------------
@@ -323,10 +357,13 @@ static void strike(Sim *sim, SimRelay *relay)
 {
     if (sim->now_ms >= sim->faults_until_ms || !sim_chance(&sim->relay_rng, 0.001))
         return;
-    if (sim_range(&sim->relay_rng, 0, 2) > 0)
-        die(sim, relay);
-    else
+    int what = sim_range(&sim->relay_rng, 0, 3);
+    if (what == 0)
         relay->frozen_ms = sim->now_ms + sim_range(&sim->relay_rng, 50, 6000);
+    else if (what == 1)
+        relay->held_up_ms = sim->now_ms + sim_range(&sim->relay_rng, 50, 6000);
+    else
+        die(sim, relay);
 }
 
 void relay_work(Sim *sim)
@@ -339,10 +376,17 @@ void relay_work(Sim *sim)
             strike(sim, relay);
         if (sim->now_ms < relay->frozen_ms && relay->hub)
             continue;
-        hear_actors(sim, relay);
+        bool held_up = sim->now_ms < relay->held_up_ms && relay->hub;
+        if (!held_up) {
+            hear_actors(sim, relay);
+            hear_relays(sim, relay);
+        }
         if (!relay->hub)
             continue;
-        hear_learner(sim, relay);
+        if (!held_up)
+            hub_all_read(relay->hub);
+        hub_set_held_up(relay->hub, held_up);
+        hear_parent(sim, relay);
         drive(sim, relay);
         follow(sim, relay);
         if (sim->now_ms >= relay->next_tick_ms) {
