@@ -114,6 +114,20 @@ class Relay(EndToEnd):
         self.assertEqual([learner.end(), actor.end(), relay.end()], [0, 0, 0])
         self.assert_done(1200, updates=700)
 
+    def test_a_goodbye_of_many_at_once_arrives_as_one(self):
+        port = free_port()
+        learner = self.learner(*SLOW, *SMALL, "--total-env-steps=100000")
+        self.relay("rack1", port, self.endpoint)
+        actors = [self.behind(port, f"a{i}") for i in range(8)]
+        self.status_shows("all of them", lambda status: len(status["actors"]) == len(actors))
+        self.reaches(300)
+        for actor in actors:
+            actor.kill(2)
+        self.assertEqual([actor.end() for actor in actors], [-2] * len(actors))
+        for i in range(len(actors)):
+            learner.says(f"a{i} says goodbye")
+        self.assertNotIn("is gone", learner.log)
+
     def test_a_learner_that_is_killed_is_found_again_through_the_relay(self):
         port = free_port()
         learner = self.learner(*SLOW, *SMALL, "--total-env-steps=1500")

@@ -41,6 +41,7 @@ static void test_a_second_hello_of_a_link_has_a_channel_of_its_own(void **state)
     Link link;
     uint32_t first = joins(5);
     hello.spec.obs_dim = 512;
+    hello.session.id[0] = 2;
     uint32_t second = joins(5);
     assert_int_not_equal(first, second);
     assert_int_equal(hub_num_peers(hub), 1);
