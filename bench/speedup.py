@@ -132,7 +132,8 @@ def show(args, figures):
         return
 
     def ratios(row):
-        return (row["actors"], *(first["time_s"] / row[key] for key in ("time_s", "most", "least")))
+        return (row["actors"], *(first["time_s"] / min(row[key], RUN_S_MAX)
+                                 for key in ("time_s", "most", "least")))
 
     base = first["actors"]
     plots.write(args.plots / "speedup.svg", [
@@ -154,11 +155,12 @@ def parse(parser):
     add("--actors", default="1,2,4,8,16,32,64", help="numbers of them (default 1,2,4,…,64)")
     add("--seeds", type=int, default=5, help="runs of each number (default 5)")
     add("--step-ms", type=float, default=5, help="time of an env step (default 5)")
-    add("--bar", type=float, default=-200, help="return that is good (default -200)")
+    add("--bar", type=float, default=-160, help="return that is good (default -160)")
     add("--hold", type=int, default=1, help="evaluations in a row (default 1)")
     add("--total-env-steps", type=int, default=20000, help="end of a run (default 20000)")
     add("--eval-interval", type=int, default=500, help="env steps (default 500)")
-    add("--eval-episodes", type=int, default=10, help="of each evaluation (default 10)")
+    add("--eval-episodes", type=int, default=100,
+        help="of each evaluation (default 100)")
     add("--threads", type=int, default=1, help="of the trainer (default 1)")
     add("--learner-flags", default="", help="more flags of the learner, separated by spaces")
     add("--plots", type=pathlib.Path, default=pathlib.Path("docs/plots"), metavar="DIR",
