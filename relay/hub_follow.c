@@ -20,7 +20,8 @@ HubNews hub_follow(Hub *hub, const Uplink *uplink, const Welcome *place, const c
     hub->ours.newest = uplink->newest;
     if (uplink->state == UPLINK_REFUSED)
         return HUB_REFUSED;
-    if (!active || hub->state == HUB_OPEN)
+    /* One that was taken already is of a relay that has taken its leave. */
+    if (!active || uplink->welcomes == hub->welcomes)
         return HUB_NO_NEWS;
     Welcome ours = uplink->welcome;
     ours.newest = uplink->newest;

@@ -76,6 +76,15 @@ static void test_the_end_is_told_once(void **state)
     assert_int_equal(hub_num_peers(hub), 1); /* it takes its leave */
 }
 
+static void test_a_relay_that_takes_its_leave_lets_nobody_in_again(void **state)
+{
+    (void)state;
+    connects();
+    hub_disconnected(hub, BYE_RESTARTING);
+    assert_int_equal(follows(), HUB_NO_NEWS);
+    assert_false(hub_is_connected(hub));
+}
+
 static void test_a_refusal_is_news_and_lets_nobody_in(void **state)
 {
     (void)state;
@@ -91,6 +100,7 @@ int main(void)
         TEST(test_peers_come_in_once_the_parent_is_there),
         TEST(test_another_welcome_is_another_connection),
         TEST(test_the_end_is_told_once),
+        TEST(test_a_relay_that_takes_its_leave_lets_nobody_in_again),
         TEST(test_a_refusal_is_news_and_lets_nobody_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
