@@ -8,6 +8,11 @@
 #include "common/err.h"
 #include "proto/wire.h"
 
+/* Connections that wait for libzmq to take them. Its own hundred are too few for a fleet that comes
+ * back as one: the kernel drops the others, whose next attempt is seconds later. The kernel may
+ * allow fewer (net.core.somaxconn). */
+enum { ENDPOINTS_BACKLOG = 4096 };
+
 /* Refuses what a learner cannot listen on, before it is bound: ERR_USAGE for another transport, and
  * for a port outside 1…65534. The port * is any free one. */
 int endpoints_check(const char *uplink, Err *err);

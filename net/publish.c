@@ -7,6 +7,7 @@
 #include <zmq.h>
 
 #include "common/log.h"
+#include "net/endpoints.h"
 #include "net/io_threads.h"
 #include "proto/wire.h"
 
@@ -47,6 +48,7 @@ static int open_socket(Publisher *publisher, void *zmq_context, Err *err)
     const int frames = FRAMES_IN_PIPE;
     const int64_t message_bytes_max = INCOMING_BYTES_MAX;
     const int handshake_ms = 2000;
+    const int backlog = ENDPOINTS_BACKLOG;
     io_threads_use(zmq_context, publisher->socket, IO_THREAD_WEIGHTS);
     zmq_setsockopt(publisher->socket, ZMQ_XPUB_VERBOSE, &verbose, sizeof verbose);
     zmq_setsockopt(publisher->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
@@ -54,6 +56,7 @@ static int open_socket(Publisher *publisher, void *zmq_context, Err *err)
     const int buffer_bytes = WIRE_WEIGHTS_BUFFER_BYTES;
     zmq_setsockopt(publisher->socket, ZMQ_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
     zmq_setsockopt(publisher->socket, ZMQ_MAXMSGSIZE, &message_bytes_max, sizeof message_bytes_max);
+    zmq_setsockopt(publisher->socket, ZMQ_BACKLOG, &backlog, sizeof backlog);
     zmq_setsockopt(publisher->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
     return publisher->trust ? trust_secure(publisher->trust, publisher->socket, TRUST_WEIGHTS, err)
                             : ERR_OK;

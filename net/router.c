@@ -72,6 +72,7 @@ static int open_socket(Router *router, void *zmq_context, size_t message_bytes_m
     const int queue_in = queue_in_messages(message_bytes_max);
     const int queue_out = QUEUE_OUT_MESSAGES;
     const int handshake_ms = 2000;
+    const int backlog = ENDPOINTS_BACKLOG;
     const int64_t bytes_max = (int64_t)message_bytes_max + CURVE_BYTES;
     io_threads_use(zmq_context, router->socket, IO_THREAD_UPLINK);
     zmq_setsockopt(router->socket, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes);
@@ -79,6 +80,7 @@ static int open_socket(Router *router, void *zmq_context, size_t message_bytes_m
     zmq_setsockopt(router->socket, ZMQ_SNDHWM, &queue_out, sizeof queue_out);
     zmq_setsockopt(router->socket, ZMQ_RCVHWM, &queue_in, sizeof queue_in);
     zmq_setsockopt(router->socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    zmq_setsockopt(router->socket, ZMQ_BACKLOG, &backlog, sizeof backlog);
     zmq_setsockopt(router->socket, ZMQ_HANDSHAKE_IVL, &handshake_ms, sizeof handshake_ms);
     return router->trust ? trust_secure(router->trust, router->socket, TRUST_UPLINK, err) : ERR_OK;
 }
