@@ -142,6 +142,9 @@ static int open_sockets(Learner *learner, Err *err)
     learner->zmq_context = io_threads_context();
     if (!learner->zmq_context)
         return err_set(err, ERR_NOMEM, "out of memory for ZeroMQ");
+    learner->status_out = status_out_new();
+    if (!learner->status_out)
+        return err_set(err, ERR_NOMEM, "out of memory");
     zmq_ctx_set(learner->zmq_context, ZMQ_MAX_SOCKETS, 64);
     int code = trust_new(config, learner->zmq_context, &learner->trust, err);
     if (code == 0)
@@ -229,6 +232,7 @@ static void close_all(Learner *learner)
     trust_destroy(&learner->trust);
     if (learner->zmq_context)
         zmq_ctx_term(learner->zmq_context);
+    status_out_destroy(&learner->status_out);
     run_dir_close(&learner->dir);
 }
 

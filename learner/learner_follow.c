@@ -225,7 +225,9 @@ static void send_messages(Learner *learner)
     Link link = 0;
     static Message message; /* large: kept off the stack */
     while (fleet_next_message(learner->fleet, clock_ms(), &link, &message)) {
-        int code = router_send(learner->router, link, &message);
+        int code = message.kind == MESSAGE_STATUS
+                       ? status_out_send(learner->status_out, learner->router, link, &message)
+                       : router_send(learner->router, link, &message);
         if (code == ERR_MISSING) /* the connection, with all its channels */
             fleet_link_gone(learner->fleet, link_make(link_connection(link), 0));
         /* An evaluator that does not take its request is given up: another one gets it. */

@@ -9,6 +9,7 @@
 #include "learner/fleet/fleet.h"
 #include "learner/learner.h"
 #include "learner/run.h"
+#include "learner/status_out.h"
 #include "learner/watch/progress.h"
 #include "net/publish.h"
 #include "net/router.h"
@@ -22,6 +23,7 @@ typedef struct Learner {
     void *zmq_context;
     Trust *trust;
     Router *router;
+    StatusOut *status_out;
     Publisher *publisher;
     char weights_endpoint[WIRE_ENDPOINT_MAX + 1];
     Fleet *fleet;

@@ -114,6 +114,12 @@ static bool set_key(void *context, const char *assignment, char text[WIRE_TEXT_M
     return true;
 }
 
+static bool status_fits(void *context, Link link)
+{
+    const Learner *learner = context;
+    return status_out_fits(learner->status_out, link);
+}
+
 static void note(void *context, const char *line)
 {
     (void)context;
@@ -122,5 +128,5 @@ static void note(void *context, const char *line)
 
 FleetSink learner_sink(Learner *learner)
 {
-    return (FleetSink){learner, adopt_spec, accept_segment, evaluated, note, set_key};
+    return (FleetSink){learner, adopt_spec, accept_segment, evaluated, note, set_key, status_fits};
 }

@@ -278,6 +278,8 @@ void fleet_tick(Fleet *fleet, int64_t now_ms)
             continue;
         }
         fleet_drain_tick(fleet, peer);
+        if (peer->status_due)
+            fleet_queue(fleet, peer);
         if (now_ms - peer->last_ack_ms >= fleet->config.welcome.heartbeat_interval_ms) {
             peer->ack_due = true;
             peer->bye_due = fleet->bye != 0 || peer->bye != 0; /* the last one may have been lost */

@@ -34,6 +34,9 @@ typedef struct FleetSink {
     void (*note)(void *context, const char *line);
     /* Sets a key from "key=value"; says in `text` what was and what is, or why not. May be NULL. */
     bool (*set)(void *context, const char *assignment, char text[WIRE_TEXT_MAX + 1]);
+    /* Whether a Status may be made for this link: not while many wait to leave, whose readers may
+     * never read them. May be NULL. */
+    bool (*status_fits)(void *context, Link link);
 } FleetSink;
 
 typedef struct FleetConfig {

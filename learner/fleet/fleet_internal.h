@@ -23,6 +23,7 @@ enum {
     GUARD_LINES_MAX = 5,       /* logged in an interval; of more only the number is */
     GUARD_INTERVAL_MS = 10000,
     FLEET_CHANNELS_BYTES = 40,
+    STATUS_INTERVAL_MS = 100, /* at least, between two Statuses to one peer */
 };
 
 /* A peer: a link that said Hello and was welcomed. */
@@ -46,6 +47,7 @@ typedef struct Peer {
     bool welcome_due;
     bool ack_due;
     bool status_due;
+    int64_t status_ms; /* when the last one was made; 0: none was */
     bool bye_due;
     ByeReason bye; /* for this peer alone; or 0 */
     bool outcome_due;

@@ -58,6 +58,16 @@ static void make_status(Fleet *fleet, int64_t now_ms, Message *message)
         fleet_actor_status(fleet, fleet->status_actors, fleet->status_actors_max, now_ms);
 }
 
+/* Whether a peer may have its Status now; otherwise it is looked at again with the next tick. It is
+ * the one message of some size that anybody can ask for. */
+static bool may_have_status(const Fleet *fleet, const Peer *peer, int64_t now_ms)
+{
+    if (!peer->status_due ||
+        (peer->status_ms != 0 && now_ms - peer->status_ms < STATUS_INTERVAL_MS))
+        return false;
+    return !fleet->sink.status_fits || fleet->sink.status_fits(fleet->sink.context, peer->link);
+}
+
 /* A waiting evaluation for a free evaluator. */
 static PendingEvaluation *evaluation_for(Fleet *fleet, const Peer *peer)
 {
@@ -92,8 +102,9 @@ static bool next_for_peer(Fleet *fleet, Peer *peer, int64_t now_ms, Message *mes
         message->outcome = peer->outcome;
         return true;
     }
-    if (peer->status_due) {
+    if (may_have_status(fleet, peer, now_ms)) {
         peer->status_due = false;
+        peer->status_ms = now_ms;
         make_status(fleet, now_ms, message);
         return true;
     }

@@ -93,7 +93,7 @@ static void learner_begin(Sim *sim)
     learner->epoch = epoch;
     FleetConfig config = sim->fleet_config;
     config.epoch = epoch;
-    FleetSink sink = {sim, adopt_spec, accept_segment, evaluated, note, NULL};
+    FleetSink sink = {sim, adopt_spec, accept_segment, evaluated, note, NULL, NULL};
     learner->fleet = fleet_new(&config, &sink);
     CHECK(learner->fleet);
     const SimCheckpoint *from = trainer_newest(sim);

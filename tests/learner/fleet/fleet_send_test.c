@@ -179,6 +179,65 @@ static void test_an_observer_gets_the_status_that_it_asks_for(void **state)
     assert_null(world_flush(world, 1, MESSAGE_STATUS)); /* one for each request */
 }
 
+/* The number of Statuses that a link is given in this time, with requests in a flood before. */
+static int statuses(World *world, Link link, int64_t ms)
+{
+    static Message message;
+    int count = 0;
+    Link to = 0;
+    for (int64_t until_ms = world->now_ms + ms; world->now_ms < until_ms; world_pass(world, 100)) {
+        world_beat(world, link);
+        while (fleet_next_message(world->fleet, world->now_ms, &to, &message))
+            count += to == link && message.kind == MESSAGE_STATUS;
+    }
+    return count;
+}
+
+static void test_who_asks_without_end_gets_a_status_now_and_then(void **state)
+{
+    World *world = *state;
+    static const Message request = {.kind = MESSAGE_STATUS_REQUEST};
+    world_start(world);
+    world_join(world, 1, ROLE_OBSERVER, 1);
+    int count = 0;
+    for (int i = 0; i < 5000; i++) {
+        world_say(world, 1, &request);
+        count += world_flush(world, 1, MESSAGE_STATUS) != NULL;
+        if (i % 1000 == 999)
+            world_pass(world, 100);
+    }
+    assert_int_equal(count, 5); /* in 500 ms */
+    /* The last request is answered too, once. */
+    assert_int_equal(statuses(world, 1, 2000), 1);
+    world_say(world, 1, &request);
+    assert_non_null(world_flush(world, 1, MESSAGE_STATUS));
+}
+
+/* It is told the rest, and gets its Status when it has read the last one. */
+static void test_who_does_not_read_gets_no_status(void **state)
+{
+    World *world = *state;
+    static const Message request = {.kind = MESSAGE_STATUS_REQUEST};
+    world_start(world);
+    world_join(world, 1, ROLE_OBSERVER, 1);
+    world_join(world, 2, ROLE_OBSERVER, 2);
+    world->stalled = 1;
+    world_say(world, 1, &request);
+    assert_int_equal(statuses(world, 1, 500), 0);
+    world_say(world, 2, &request);
+    assert_int_equal(statuses(world, 2, 500), 1);
+    world_join(world, 1, ROLE_OBSERVER, 1); /* a new Hello changes nothing */
+    assert_non_null(world_flush(world, 1, MESSAGE_WELCOME));
+    world_say(world, 1, &request);
+    assert_int_equal(statuses(world, 1, 500), 0);
+    world->stalled = 0;
+    assert_int_equal(statuses(world, 1, 500), 1);
+    world_say(world, 1, &request);
+    world->stalled = 1;
+    fleet_say_bye(world->fleet, BYE_FINISHED);
+    assert_non_null(world_flush(world, 1, MESSAGE_BYE));
+}
+
 /* Both in bytes and in number, with texts as long as they get. */
 static void test_a_status_of_a_huge_fleet_fits_a_frame(void **state)
 {
@@ -251,6 +310,8 @@ int main(void)
         TEST(test_a_result_that_nobody_waits_for_is_left_out),
         TEST(test_the_queue_of_evaluations_is_bounded),
         TEST(test_an_observer_gets_the_status_that_it_asks_for),
+        TEST(test_who_asks_without_end_gets_a_status_now_and_then),
+        TEST(test_who_does_not_read_gets_no_status),
         TEST(test_a_status_of_a_huge_fleet_fits_a_frame),
         TEST(test_the_last_bye_is_said_until_a_peer_leaves),
     };

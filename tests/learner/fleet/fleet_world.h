@@ -44,6 +44,7 @@ typedef struct World {
     char note[512]; /* the newest */
     bool set_answer;
     char assignment[WIRE_TEXT_MAX + 1]; /* the newest */
+    Link stalled;                       /* takes no Status; 0: none */
 } World;
 
 static inline int world_adopt(void *context, const Spec *spec, char text[WIRE_TEXT_MAX + 1])
@@ -92,6 +93,12 @@ static inline bool world_set(void *context, const char *assignment, char text[WI
     return world->set_answer;
 }
 
+static inline bool world_status_fits(void *context, Link link)
+{
+    const World *world = context;
+    return world->stalled != link;
+}
+
 static inline Spec world_spec(void)
 {
     return (Spec){.name = "toy",
@@ -105,7 +112,8 @@ static inline Spec world_spec(void)
 /* What a test does not set is this: a known run of 1,000 steps, 16 slots, credit in plenty. */
 static inline void world_start(World *world)
 {
-    FleetSink sink = {world, world_adopt, world_accept, world_evaluated, world_note, world_set};
+    FleetSink sink = {world,      world_adopt, world_accept,     world_evaluated,
+                      world_note, world_set,   world_status_fits};
     world->fleet = fleet_new(&world->config, &sink);
     CHECK(world->fleet);
     if (!world->run_known)
