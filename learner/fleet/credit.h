@@ -2,8 +2,9 @@
  * pacer's limits and at the connected sessions, and raises their limits.
  *
  * Steps: the sum of all grants never exceeds the pacer's limit. A grant is one round of full
- * segments for all environments of an actor, or what is left of the run; an actor has at most two
- * rounds in hand. Segments: all send limits together cover no more slots than the hand-over ring
+ * segments for all environments of an actor, or what is left of the run; an actor has at most its
+ * part of the window in hand, but two rounds where that is less, and eight where it is more.
+ * Segments: all send limits together cover no more slots than the hand-over ring
  * has free, so that an accepted segment always has a place. Steps go to those alone that may send a
  * segment. */
 #ifndef POLYAK_LEARNER_FLEET_CREDIT_H

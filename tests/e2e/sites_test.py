@@ -4,6 +4,8 @@
     sites_test.py --partition 20            the same with pendulum and its preset, and the times
     sites_test.py --seeds 1,2,3             pendulum, against `polyak train` with as many actors
     sites_test.py --rates                   what a delay does to rates and to the policy's age
+    sites_test.py --rates --window 8192     the same where both sides run free, with this window
+                                            (0: the one that the learner makes)
     … --delay 50                            another delay, each way
     … --direct                              with a router in the relay's place
 
@@ -30,7 +32,7 @@ FRESH_SEED = 1000  # no run trains or evaluates with it
 LONG_STEPS = 100000
 RATE_S = 8  # of a run whose environments take their time:
 STEPS_MS = (5, 1, 0.5, 0.25)
-FREE_STEPS = 200000
+FREE_STEPS = 1000000
 PENDULUM = ["--env=pendulum", "--eval-interval-env-steps=0", "--metrics-interval-ms=100"]
 
 
@@ -39,6 +41,7 @@ def read_options():
     parser.add_argument("--partition", type=float)
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")])
     parser.add_argument("--rates", action="store_true")
+    parser.add_argument("--window", type=int)
     parser.add_argument("--delay", type=float, default=DELAY_MS)
     parser.add_argument("--direct", action="store_true")
     known, rest = parser.parse_known_args()
@@ -203,9 +206,15 @@ class Measure(Far):
         runs += [(f"{ms:g} ms, 0.1 updates for each", ms,
                   ["--updates-per-env-step=0.1", f"--total-env-steps={RATE_S * 4000 / ms:.0f}"])
                  for ms in STEPS_MS]
-        runs += [(f"none, both sides free, segments of {steps}", 0,
-                  ["--updates-per-env-step=0", f"--segment-steps={steps}",
-                   f"--total-env-steps={FREE_STEPS}"]) for steps in (64, 256)]
+        free = [(f"none, both sides free, segments of {steps}", 0,
+                 ["--updates-per-env-step=0", f"--segment-steps={steps}",
+                  f"--total-env-steps={FREE_STEPS}"]) for steps in (64, 256)]
+        if options.window is None:
+            runs += free
+        else:
+            runs = [(f"{name}, window {options.window or 'as it is made'}", step_ms,
+                     [*args, f"--pacing-window-env-steps={options.window}"])
+                    for name, step_ms, args in free]
         for name, step_ms, args in runs:
             env = [f"--env-options=step_ms={step_ms}"] if step_ms else []
             for where, train in (("one machine", self.near), (far, self.far)):
