@@ -40,7 +40,7 @@ manifests.use_wheels()
 pods.enter_own_mounts()
 
 
-needs_kubectl = unittest.skipUnless(manifests.has_kubectl(), "kubectl 1.21 or newer is not there")
+needs_kubectl = unittest.skipUnless(manifests.has_kubectl(), manifests.NO_KUBECTL)
 
 
 class Container(unittest.TestCase):

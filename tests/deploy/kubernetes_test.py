@@ -12,7 +12,7 @@ import manifests
 
 manifests.use_wheels()
 if not manifests.has_kubectl():
-    manifests.skip("needs kubectl, 1.21 or newer")
+    manifests.skip(manifests.NO_KUBECTL)
 import manifest_checks  # noqa: E402, of what the wheels have
 
 
@@ -77,6 +77,29 @@ MISTAKES = [
      "one learner"),
     (lambda all: manifests.find(all, "Service", "polyak-learner")["metadata"].pop("namespace"),
      "namespace"),
+    (lambda all: learner(all)["livenessProbe"].update(failureThreshold=1), "three minutes"),
+    (lambda all: learner(all).update(readinessProbe={"tcpSocket": {"port": "uplink"}}),
+     "a bare connection"),
+    (lambda all: manifests.pod_of(manifests.find(all, "StatefulSet", "polyak-learner")).pop(
+        "terminationGracePeriodSeconds"), "polyak-learner: has less than 120 s"),
+    (lambda all: manifests.pod_of(manifests.find(all, "Deployment", "polyak-actor")).update(
+        terminationGracePeriodSeconds=5), "polyak-actor: has less than 30 s"),
+    (lambda all: manifests.find(all, "PodDisruptionBudget", "polyak-learner")["spec"].update(
+        maxUnavailable=1), "the learner may be evicted"),
+    (lambda all: manifests.find(all, "Service", "polyak-learner")["spec"].pop(
+        "publishNotReadyAddresses"), "Service polyak-learner: hides"),
+    (lambda all: manifests.find(all, "Service", "polyak-learner-pods")["spec"].pop(
+        "publishNotReadyAddresses"), "Service polyak-learner-pods: hides"),
+]
+
+# And where there are relays.
+MISTAKES_WITH_RELAYS = [
+    (lambda all: manifests.find(all, "Service", "polyak-relay")["spec"].pop("sessionAffinity"),
+     "two relays"),
+    (lambda all: container(all, "polyak-relay").update(
+        readinessProbe={"tcpSocket": {"port": "uplink"}}), "polyak-relay: readinessProbe: a bare"),
+    (lambda all: manifests.find(all, "PodDisruptionBudget", "polyak-relay")["spec"].update(
+        maxUnavailable=2), "all relays"),
 ]
 
 
@@ -139,14 +162,16 @@ class Manifests(unittest.TestCase):
                             pod(after, "Deployment", "polyak-actor"))
 
     def test_mistakes_are_seen(self):
-        good = self.render("overlays", "laptop")
-        for number, (mistake, said) in enumerate(MISTAKES):
-            with self.subTest(number=number, said=said):
-                objects = copy.deepcopy(good)
-                mistake(objects)
-                # The schemas take a second each time, and few mistakes are theirs.
-                checks = manifest_checks.ALL if number < 2 else manifest_checks.ALL[1:]
-                self.assertIn(said, "\n".join(manifest_checks.complaints(objects, checks)))
+        for overlay, mistakes in (("laptop", MISTAKES), ("cluster", MISTAKES_WITH_RELAYS)):
+            good = self.render("overlays", overlay)
+            for number, (mistake, said) in enumerate(mistakes):
+                with self.subTest(overlay=overlay, number=number, said=said):
+                    objects = copy.deepcopy(good)
+                    mistake(objects)
+                    # The schemas take a second each time, and few mistakes are theirs.
+                    by_schema = mistakes is MISTAKES and number < 2
+                    checks = manifest_checks.ALL if by_schema else manifest_checks.ALL[1:]
+                    self.assertIn(said, "\n".join(manifest_checks.complaints(objects, checks)))
 
 
 if __name__ == "__main__":

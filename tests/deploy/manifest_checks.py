@@ -162,6 +162,37 @@ def ports(objects):
         yield "an operator's pod may not dial the learner"
 
 
+def lives(objects):
+    """What the README promises of starts and ends: who waits for whom, and for how long."""
+    for workload in workloads(objects):
+        name, pod = workload["metadata"]["name"], pod_of(workload)
+        # An actor hands over what it has, and a learner writes its last checkpoint.
+        least = 120 if component(workload) == "learner" else 30
+        if pod.get("terminationGracePeriodSeconds", 0) < least:
+            yield f"{name}: has less than {least} s to end"
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            asked = pod["containers"][0].get(probe, {})
+            if asked and "exec" not in asked:
+                yield f"{name}: {probe}: a bare connection is a warning in its log"
+    learner = find(objects, "StatefulSet", "polyak-learner")
+    alive = pod_of(learner)["containers"][0].get("livenessProbe", {})
+    if alive.get("failureThreshold", 3) * alive.get("periodSeconds", 10) < 180:
+        yield "the learner is killed after less than three minutes of silence"
+    budget = find(objects, "PodDisruptionBudget", "polyak-learner")
+    if not budget or budget["spec"].get("maxUnavailable") != 0:
+        yield "the learner may be evicted"
+    for service in of_kind(objects, "Service"):
+        name, spec = service["metadata"]["name"], service["spec"]
+        if component(service) == "learner" and not spec.get("publishNotReadyAddresses"):
+            yield f"Service {name}: hides a learner that is not ready, which would say why"
+        if component(service) == "relay" and spec.get("sessionAffinity") != "ClientIP":
+            yield f"Service {name}: an actor's two connections may lead to two relays"
+    if find(objects, "Deployment", "polyak-relay"):
+        budget = find(objects, "PodDisruptionBudget", "polyak-relay")
+        if not budget or budget["spec"].get("maxUnavailable") != 1:
+            yield "all relays may be evicted at once"
+
+
 def commands(objects):
     """The programs take their flags, also those of probes."""
     for workload in workloads(objects):
@@ -178,8 +209,6 @@ def commands(objects):
         if component(workload) == "learner":
             if set(lines) != {"args", "startupProbe", "livenessProbe", "readinessProbe"}:
                 yield "the learner has not all probes"
-            if pod_of(workload).get("terminationGracePeriodSeconds", 30) < 60:
-                yield "the learner has no time for its last checkpoint"
             if flag(lines["args"], "--resume") is None:
                 yield "the learner does not resume"
 
@@ -263,7 +292,7 @@ def _known(objects, name, seen, command, target, role):
         yield f"{name}: its key is not allowed as {role}"
 
 
-ALL = (schemas, security, resources, selectors, ports, commands, files, keys)
+ALL = (schemas, security, resources, selectors, ports, lives, commands, files, keys)
 
 
 def complaints(objects, checks=ALL):

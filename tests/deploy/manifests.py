@@ -14,6 +14,8 @@ import harness
 SOURCE = os.environ["POLYAK_SOURCE_DIR"]
 MANIFESTS = os.path.join(SOURCE, "deploy", "kubernetes")
 SCHEMAS = ("1.29", "1.37")  # of these Kubernetes versions, and so of those between
+# Debian 12's own, of the package kubernetes-client, is 1.20.
+NO_KUBECTL = "needs kubectl, 1.21 or newer: https://kubernetes.io/docs/tasks/tools/"
 DIALLERS = {"actor": "actor", "evaluator": "evaluator", "relay": "relay"}  # component: role it needs
 
 
