@@ -407,7 +407,7 @@ static int leave(Actor *actor, int code, const volatile sig_atomic_t *stop, Err 
     say_last_words(actor, code, err);
     Message bye = {.kind = MESSAGE_BYE, .bye = code == 0 ? BYE_FINISHED : BYE_STOPPING};
     dealer_send(&actor->connection.dealer, &bye, &actor->connection.dims);
-    return code;
+    return code == 0 && uplink->state != UPLINK_FINISHED ? ACTOR_ENDED : code;
 }
 
 int64_t actor_ends_ms(const Config *config)

@@ -125,7 +125,7 @@ static int evaluate(Evaluator *evaluator, const volatile sig_atomic_t *stop, Err
                            evaluator->err.text);
         if (!evaluator->evaluation && now_ms >= evaluator->ends_ms) {
             log_info("its lifetime is over: this evaluator ends (max_lifetime_s)");
-            return ERR_OK;
+            return ACTOR_ENDED;
         }
         if (!evaluator->evaluation) {
             wait_for_work(evaluator, now_ms);
@@ -174,7 +174,7 @@ int evaluator_run(const Config *config, const volatile sig_atomic_t *stop, Err *
         notify_ready();
         code = evaluate(&evaluator, stop, err);
         notify_stopping();
-        Message bye = {.kind = MESSAGE_BYE, .bye = code == 0 ? BYE_FINISHED : BYE_STOPPING};
+        Message bye = {.kind = MESSAGE_BYE, .bye = code >= 0 ? BYE_FINISHED : BYE_STOPPING};
         dealer_send(&evaluator.connection.dealer, &bye, &evaluator.connection.dims);
     }
     evaluation_destroy(&evaluator.evaluation);

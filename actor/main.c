@@ -12,6 +12,9 @@
 #include "common/log.h"
 #include "common/program.h"
 
+/* Whoever started this actor tells by it that another one is wanted: 0 is the end of the run. */
+enum { EXIT_RUN_GOES_ON = 3 };
+
 static volatile sig_atomic_t stop_signal;
 
 static void on_signal(int number)
@@ -54,6 +57,8 @@ int main(int argc, char **argv)
     }
     if (code == ERR_STOPPED)
         return program_end_by(stop_signal);
+    if (code == ACTOR_ENDED)
+        return EXIT_RUN_GOES_ON;
     if (code != 0)
         log_error("%s", err.text);
     if (code == ERR_USAGE)

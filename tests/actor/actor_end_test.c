@@ -14,7 +14,7 @@ static void test_an_actor_ends_after_exactly_its_steps(void **state)
     say_ack(sequence, 0);
     assert_int_equal(hear_until(MESSAGE_BYE)->bye, BYE_FINISHED);
     assert_int_equal(steps, 21);
-    assert_int_equal(join_actor(), 0);
+    assert_int_equal(join_actor(), ACTOR_ENDED);
 }
 
 static void test_an_actor_ends_with_its_lifetime_wherever_it_is(void **state)
@@ -23,7 +23,7 @@ static void test_an_actor_ends_with_its_lifetime_wherever_it_is(void **state)
     config.max_lifetime_s = 1;
     int64_t begin_ms = clock_ms();
     start_actor(); /* is not answered */
-    assert_int_equal(join_actor(), 0);
+    assert_int_equal(join_actor(), ACTOR_ENDED);
     assert_in_range(clock_ms() - begin_ms, 1000, 60000);
     while (fake_learner_hears(&learner, 20))
         continue;
@@ -32,7 +32,7 @@ static void test_an_actor_ends_with_its_lifetime_wherever_it_is(void **state)
     expect_steps(50);
     say_ack(sequence, 0);
     assert_int_equal(hear_until(MESSAGE_BYE)->bye, BYE_FINISHED);
-    assert_int_equal(join_actor(), 0);
+    assert_int_equal(join_actor(), ACTOR_ENDED);
 }
 
 /* The steps in these segments are lost, and whoever started it must hear of it. */

@@ -131,7 +131,7 @@ static void test_an_evaluator_ends_with_its_lifetime_between_evaluations(void **
         fake_learner_says(&learner, &(Message){.kind = MESSAGE_ACK});
     assert_int_equal(learner.heard.kind, MESSAGE_BYE);
     assert_int_equal(learner.heard.bye, BYE_FINISHED);
-    assert_int_equal(join_evaluator(), 0);
+    assert_int_equal(join_evaluator(), ACTOR_ENDED);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

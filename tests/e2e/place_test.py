@@ -6,6 +6,7 @@ from harness import SMALL, EndToEnd, main
 from plog import Log
 
 WARMUP = 500
+RUN_GOES_ON = 3  # exit code
 SPOOL = 8  # segments: half a thousand steps of the environment below
 # 500 steps a second at most, in segments of 64.
 PENDULUM = ["--env=pendulum", "--env-options=step_ms=2"]
@@ -46,7 +47,7 @@ class Place(EndToEnd):
         learner = self.learner("--env=pendulum", *SMALL, "--total-env-steps=3000")
         mortal = self.actor("mortal", "--env=pendulum", "--envs-per-actor=3",
                             "--exit-after-steps=777")
-        self.assertEqual(mortal.end(), 0)
+        self.assertEqual(mortal.end(), RUN_GOES_ON)
         mortal.says("777 env steps are taken: this actor ends (exit_after_steps)")
         self.assertNotIn("are left", mortal.log)
         other = self.actor("other", "--env=pendulum")
@@ -60,12 +61,12 @@ class Place(EndToEnd):
     def test_an_actor_ends_with_its_lifetime(self):
         learner = self.learner("--env=pendulum", *SMALL, "--total-env-steps=2000")
         mortal = self.actor("mortal", *PENDULUM, "--max-lifetime-s=1")
-        self.assertEqual(mortal.end(), 0)
+        self.assertEqual(mortal.end(), RUN_GOES_ON)
         mortal.says("its lifetime is over after")
         self.assertNotIn("are left", mortal.log)
         alone = self.actor("alone", "--env=pendulum", "--max-lifetime-s=1",
                            "--connect=ipc://nobody", "--role=evaluator")
-        self.assertEqual(alone.end(), 0)
+        self.assertEqual(alone.end(), RUN_GOES_ON)
         other = self.actor("other", "--env=pendulum")
         self.assertEqual([learner.end(), other.end()], [0, 0])
         self.assert_done(2000)
