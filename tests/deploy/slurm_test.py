@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -162,6 +163,24 @@ class Slurm(EndToEnd):
         job = self.submit("--env=pendulum", "--actors=2")
         self.cluster.is_in(job, "FAILED")
         self.assertIn("was refused, see above: the run is stopped", self.read(f"polyak-{job}.log"))
+
+    def test_one_job_in_a_run(self):
+        job = self.submit("--env=pendulum", f"--env-options=step_ms={STEP_MS}", "--actors=1",
+                          "--learner-cpus=1", "--sbatch=--hold", "--", "--total-env-steps=100000",
+                          "--metrics-interval-ms=100")
+        port = 20000 + job % 5000 * 2
+        with socket.create_server(("127.0.0.2", port + 1)):  # where weights would go out
+            self.cluster.run("scontrol", "release", str(job))
+            self.reaches(100)
+        address = self.read("run/address")
+        self.assertNotIn(f":{port}\n", address)
+
+        other = self.submit("--env=pendulum", "--actors=1", "--learner-cpus=1")
+        self.cluster.is_in(other, "FAILED")
+        self.assertEqual(self.cluster.field(other, "ExitCode"), "2:0")
+        self.assertIn(f"job {job} runs in ", self.read(f"polyak-{other}.log"))
+        self.assertEqual(self.read("run/address"), address)
+        self.cluster.is_in(job, "RUNNING")
 
     # --- Several
 
