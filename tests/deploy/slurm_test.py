@@ -47,9 +47,10 @@ class Slurm(EndToEnd):
         except FileNotFoundError:
             return ""
 
-    def submit(self, *args):
+    def submit(self, *args, **environment):
         """Submits by polyak-slurm, into the run directory `run`; the job's id."""
-        done = self.cluster.run(os.path.join(SLURM, "polyak-slurm"), "--run-dir=run", *args)
+        done = self.cluster.run(os.path.join(SLURM, "polyak-slurm"), "--run-dir=run", *args,
+                                **environment)
         return int(re.match(r"job (\d+): ", done.stdout).group(1))
 
     def log_says(self, job, text, times=1):
@@ -111,7 +112,8 @@ class Slurm(EndToEnd):
         job = self.submit("--env=pendulum", f"--env-options=step_ms={STEP_MS}", "--actors=4",
                           "--nodes=2", "--learner-cpus=1", "--", f"--total-env-steps={total}",
                           "--metrics-interval-ms=100", "--heartbeat-interval-ms=300",
-                          "--eval-interval-env-steps=4000", "--eval-episodes=2")
+                          "--eval-interval-env-steps=4000", "--eval-episodes=2",
+                          POLYAK_REQUEUE_AFTER_S="0")
         self.reaches(500)
         wait_until(lambda: self.connected() == names, f"{names} are connected")
         self.assert_mode("run/keys", 0o700)
@@ -155,14 +157,27 @@ class Slurm(EndToEnd):
         self.cluster.is_in(job, "CANCELLED")
         self.assertIn("stopped at", self.read(f"polyak-{job}.log"))
 
+        # Time that is over at once would be over again and again.
+        job = self.submit("--env=pendulum", f"--env-options=step_ms={STEP_MS}", "--actors=2",
+                          "--", "--total-env-steps=100000", "--metrics-interval-ms=100")
+        jobs = [job]
+        self.log_says(job, "resumed at")
+        self.log_says(job, "connected to", 3)
+        self.cluster.run("scancel", "--batch", "--signal=USR1", str(job))
+        self.cluster.is_in(job, "FAILED")
+        self.assertIn("the job does not start again", self.read(f"polyak-{job}.log"))
+
         job = self.submit("--env=pendulum", "--", "--gamma=0.5")  # it cannot go on like that
+        jobs.append(job)
         self.cluster.is_in(job, "FAILED")
         self.assertEqual(self.cluster.field(job, "ExitCode"), "2:0")
 
         os.chmod(self.path("run/keys/fleet.key"), 0o644)  # which no actor accepts
         job = self.submit("--env=pendulum", "--actors=2")
+        jobs.append(job)
         self.cluster.is_in(job, "FAILED")
         self.assertIn("was refused, see above: the run is stopped", self.read(f"polyak-{job}.log"))
+        self.assertNotIn("has expired", "".join(self.read(f"polyak-{at}.log") for at in jobs))
 
     def test_one_job_in_a_run(self):
         job = self.submit("--env=pendulum", f"--env-options=step_ms={STEP_MS}", "--actors=1",
