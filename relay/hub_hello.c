@@ -4,13 +4,20 @@
 
 #include "relay/hub_internal.h"
 
-/* Whether there is a parent that can be asked; the peer is told why there is none. */
+#define NO_CONNECTION " has no connection to "
+
+/* Whether there is a parent that can be asked; the peer is told why there is none. Where the parent
+ * is a relay without one, its words are passed on: the reason is where the way ends. */
 static bool is_open(Hub *hub, Link link)
 {
+    bool parents_words =
+        strncmp(hub->trouble, "relay ", 6) == 0 && strstr(hub->trouble, NO_CONNECTION) != NULL;
     if (hub->state == HUB_OVER)
         hub_tell_bye(hub, link, BYE_FINISHED);
+    else if (hub->state == HUB_ALONE && parents_words)
+        hub_refuse(hub, link, REJECT_LOADING, "%s", hub->trouble);
     else if (hub->state == HUB_ALONE)
-        hub_refuse(hub, link, REJECT_LOADING, "relay %s has no connection to %.60s (%.60s)",
+        hub_refuse(hub, link, REJECT_LOADING, "relay %s" NO_CONNECTION "%.60s (%.80s)",
                    hub->config.name, hub->config.parent, hub->trouble);
     return hub->state == HUB_OPEN;
 }

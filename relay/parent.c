@@ -17,6 +17,42 @@ enum {
     QUEUE_PER_PEER = 10,
 };
 
+/* --- Life --------------------------------------------------------------------------------------
+ */
+
+static bool is_host(const char *host, size_t length, const char *const *hosts)
+{
+    for (; *hosts; hosts++) {
+        if (strlen(*hosts) == length && memcmp(*hosts, host, length) == 0)
+            return true;
+    }
+    return false;
+}
+
+int parent_check(const char *bind, const char *connect, Err *err)
+{
+    static const char *const any[] = {"0.0.0.0",   "*",     "[::]", "127.0.0.1",
+                                      "localhost", "[::1]", NULL};
+    enum { SCHEME_BYTES = 6 }; /* tcp:// */
+    const char *bind_port = strrchr(bind, ':');
+    const char *connect_port = strrchr(connect, ':');
+    bool same = strcmp(bind, connect) == 0;
+    if (!same && strncmp(bind, "tcp://", SCHEME_BYTES) == 0 &&
+        strncmp(connect, "tcp://", SCHEME_BYTES) == 0 && bind_port >= bind + SCHEME_BYTES &&
+        connect_port >= connect + SCHEME_BYTES) {
+        const char *host = connect + SCHEME_BYTES;
+        same = strcmp(bind_port, connect_port) == 0 &&
+               is_host(host, (size_t)(connect_port - host), any) &&
+               is_host(bind + SCHEME_BYTES, (size_t)(bind_port - bind) - SCHEME_BYTES, any);
+    }
+    if (same)
+        return err_set(err, ERR_USAGE,
+                       "--connect %.150s is this relay's own --bind: name the endpoint of the "
+                       "learner, or of another relay",
+                       connect);
+    return ERR_OK;
+}
+
 int parent_open(Parent *parent, void *zmq_context, uv_loop_t *loop, const Config *config,
                 const Hello *hello, void (*ready)(void *), void *context, Err *err)
 {
@@ -128,8 +164,14 @@ int parent_drive(Parent *parent, int64_t now_ms, Err *err)
 const char *parent_trouble(Parent *parent)
 {
     const char *trouble = dealer_trouble(&parent->dealer);
-    if (parent->uplink.refusal[0] != '\0')
-        return parent->uplink.refusal;
+    const char *refusal = parent->uplink.refusal;
+    const char *name = parent->uplink.hello.name;
+    /* Relays pass on what their own parent says: these are words of this one. */
+    if (strncmp(refusal, "relay ", 6) == 0 && strncmp(refusal + 6, name, strlen(name)) == 0 &&
+        refusal[6 + strlen(name)] == ' ')
+        return "it dials this relay in turn, so none of them has a learner: mend --connect";
+    if (refusal[0] != '\0')
+        return refusal;
     return trouble ? trouble : "it does not answer";
 }
 

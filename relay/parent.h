@@ -60,4 +60,7 @@ void parent_tell(Parent *parent, uint32_t channel, const Message *message);
 /* Why there is no connection, for a person. */
 const char *parent_trouble(Parent *parent);
 
+/* Refuses a relay that would dial itself, as far as --bind and --connect tell: ERR_USAGE. */
+int parent_check(const char *bind, const char *connect, Err *err);
+
 #endif

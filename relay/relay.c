@@ -214,7 +214,9 @@ int relay_run(Config *config, int *signal_number, Err *err)
     relay->shown_ms = clock_ms();
     connection_name(config, relay->name);
     uv_loop_init(&relay->loop);
-    int code = trust_check(config, err);
+    int code = parent_check(config->bind, config->connect, err);
+    if (code == 0)
+        code = trust_check(config, err);
     if (code == 0)
         code = trust_fit_limits(config, err);
     if (code == 0)

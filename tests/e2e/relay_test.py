@@ -182,7 +182,23 @@ class Relay(EndToEnd):
         self.assert_refused(2, "--connect", "polyak-relay", f"--bind={self.endpoint}",
                             "--connect=nowhere")
         self.assert_refused(2, "--learner-key", "polyak-relay", f"--bind={self.endpoint}",
-                            f"--connect={self.endpoint}", "--learner-key=x.pub")
+                            "--connect=tcp://learner:5555", "--learner-key=x.pub")
+        for bind, connect in ((self.endpoint, self.endpoint),
+                              ("tcp://0.0.0.0:5555", "tcp://localhost:5555"),
+                              ("tcp://*:5555", "tcp://127.0.0.1:5555")):
+            self.assert_refused(2, "is this relay's own --bind", "polyak-relay", f"--bind={bind}",
+                                f"--connect={connect}", "--insecure")
+
+    def test_relays_in_a_circle_say_so(self):
+        ports = free_port(), free_port()
+        one = self.relay("one", ports[0], f"tcp://127.0.0.1:{ports[1]}")
+        two = self.relay("two", ports[1], f"tcp://127.0.0.1:{ports[0]}")
+        actor = self.behind(ports[0], "a")
+        actor.says(" has no connection to ")
+        for program in (one, two, actor):
+            program.says("so far: ")
+            for line in program.log.splitlines():
+                self.assertLess(line.count("has no connection to"), 2, line)
 
 
 main()

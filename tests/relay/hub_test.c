@@ -270,6 +270,17 @@ static void test_without_a_parent_peers_are_told_why(void **state)
         "relay rack1 has no connection to tcp://learner:5555 (it does not allow this --key)");
 }
 
+static void test_what_a_parent_without_a_parent_says_is_passed_on(void **state)
+{
+    (void)state;
+    const char *words = "relay top has no connection to tcp://learner:5555 (it does not answer)";
+    make(8, 8);
+    hub_set_trouble(hub, words);
+    says(5, MESSAGE_HELLO);
+    assert_rejected(5, REJECT_LOADING, words);
+    assert_string_equal(said[0].text, words);
+}
+
 static void test_a_lost_parent_sends_all_away_to_come_again(void **state)
 {
     (void)state;
@@ -326,6 +337,7 @@ int main(void)
         TEST(test_a_frame_that_would_end_the_relays_connection_does_not_go_up),
         TEST(test_an_environment_that_is_too_wide_is_refused),
         TEST(test_without_a_parent_peers_are_told_why),
+        TEST(test_what_a_parent_without_a_parent_says_is_passed_on),
         TEST(test_a_lost_parent_sends_all_away_to_come_again),
         TEST(test_a_finished_run_lets_peers_take_their_leave),
     };
