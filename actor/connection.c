@@ -153,9 +153,11 @@ static void say_words(Connection *connection, int64_t now_ms)
     const char *where =
         connection->dealer.endpoint[0] ? connection->dealer.endpoint : connection->dealer.connect;
     const char *trouble = dealer_trouble(&connection->dealer);
-    const char *why = uplink->refusal[0] ? uplink->refusal : trouble ? trouble : "";
-    log_info("waiting for the learner at %s, %.0f s so far%s%s", where,
-             (double)(now_ms - uplink->lost_ms) / 1000.0, why[0] ? ": " : "", why);
+    const char *why = uplink->refusal[0] ? uplink->refusal
+                      : trouble          ? trouble
+                                         : "it does not answer";
+    log_info("waiting for the learner at %s, %.0f s so far: %s", where,
+             (double)(now_ms - uplink->lost_ms) / 1000.0, why);
 }
 
 int connection_drive(Connection *connection, int64_t now_ms, Err *err)
