@@ -14,7 +14,21 @@ set -u
 [ $# -gt 0 ] || { echo "usage: actor.sh RUN_DIR --env ENV …" >&2 && exit 2; }
 run=$1 && shift
 export PATH=${POLYAK_BIN:-${SLURM_SUBMIT_DIR:-.}/build/bin}:$PATH
-name=${SLURMD_NODENAME:-$HOSTNAME}/${SLURM_ARRAY_TASK_ID:-${SLURM_PROCID:-0}}
+name=${SLURMD_NODENAME:-$HOSTNAME}/
+if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then # a run may have several arrays
+    name+=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+else
+    name+=${SLURM_PROCID:-0}
+fi
+labels=job=${SLURM_JOB_ID:-0} flags=()
+while [ $# -gt 0 ]; do
+    case $1 in
+    --labels) labels+=,${2-} && shift ;;
+    --labels=*) labels+=,${1#*=} ;;
+    *) flags+=("$1") ;;
+    esac
+    shift
+done
 
 keep_one() { # NAME FLAGS…
     local actor='' code pause=1
@@ -22,11 +36,12 @@ keep_one() { # NAME FLAGS…
     while true; do
         polyak-actor --connect "@$run/address" --key "$run/keys/fleet.key" \
             --learner-key "$run/keys/learner.pub" --name "$1" \
-            --labels "job=${SLURM_JOB_ID:-0}" "${@:2}" &
+            --labels "$labels" "${@:2}" &
         actor=$! started=$SECONDS
         wait "$actor" 2>/dev/null # what killed it is said below
         code=$?
         [ $code -ne 0 ] && [ $code -ne 2 ] || exit "$code"
+        [ $code -ne 3 ] || continue # its time or its steps are over, as it was told
         [ $((SECONDS - started)) -lt 60 ] || pause=1
         echo "actor $1 ended with $code: it is started again in $pause s" >&2
         sleep $pause &
@@ -39,7 +54,7 @@ keep_one() { # NAME FLAGS…
 until [ -s "$run/address" ]; do sleep 1; done
 kept=()
 for ((i = 0; i < ${POLYAK_ACTORS_PER_TASK:-1}; i++)); do
-    keep_one "$name.$i" "$@" &
+    keep_one "$name.$i" "${flags[@]}" &
     kept+=($!)
 done
 trap 'kill "${kept[@]}" 2>/dev/null' TERM

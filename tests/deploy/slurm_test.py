@@ -12,6 +12,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 
 from harness import BIN, SKIPPED, EndToEnd, is_running, main, wait_until
 from slurm_cluster import CPUS, Cluster, missing
@@ -237,6 +238,26 @@ class Slurm(EndToEnd):
         self.cluster.is_in(job, "COMPLETED")
         self.assertIn("finished at 4000 env steps", self.read(f"polyak-{job}.log"))
         wait_until(lambda: not actors("PENDING,RUNNING,COMPLETING"), "no actor is left behind")
+
+    # --- Without a cluster's help
+
+    def test_actor_ends_by_itself(self):
+        """Exit code 3 means once more, at once; 0 that the run is finished."""
+        os.makedirs(self.path("bin"))
+        with open(self.path("bin/polyak-actor"), "w", encoding="utf-8") as script:
+            script.write('#!/bin/sh\necho "$@" >>calls\n[ "$(wc -l <calls)" -ge 8 ] || exit 3\n')
+        os.chmod(self.path("bin/polyak-actor"), 0o755)
+        os.makedirs(self.path("run"))
+        with open(self.path("run/address"), "w", encoding="utf-8") as address:
+            address.write("tcp://127.0.0.1:1\n")
+        begin = time.monotonic()
+        self.cluster.run(os.path.join(SLURM, "actor.sh"), "run", "--env=pendulum", "--labels=rack=7",
+                         POLYAK_BIN=self.path("bin"), SLURM_JOB_ID="5", SLURM_ARRAY_JOB_ID="4",
+                         SLURM_ARRAY_TASK_ID="2", SLURMD_NODENAME="n1")
+        self.assertLess(time.monotonic() - begin, 7)  # with a second between them it is more
+        calls = self.read("calls").splitlines()
+        self.assertEqual(len(calls), 8)
+        self.assertIn("--name n1/4_2.0 --labels job=5,rack=7 --env=pendulum", calls[0])
 
     # --- What is refused
 
