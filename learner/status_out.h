@@ -1,7 +1,8 @@
 /* Statuses on their way out. A Status may have megabytes, anybody may ask, and who asks need not
  * read: so libzmq tells when it has let go of one, sent or dropped, and until then it counts. Of
  * one connection less than a MiB waits when the next one is made, of all together less than 32 MiB.
- * Owned by the loop thread. */
+ * With keys libzmq lets go of one when it encrypts it: then that one is held beside. Owned by the
+ * loop thread. */
 #ifndef POLYAK_LEARNER_STATUS_OUT_H
 #define POLYAK_LEARNER_STATUS_OUT_H
 
