@@ -4,8 +4,8 @@
 # memory and processor time, and what computes with lesser instruction sets. The last line is the sum:
 # "N passed, N failed".
 #
-# The tests of MuJoCo and Gymnasium need wheels from PyPI. Where those cannot be had, these tests are
-# skipped, and that is said at the end.
+# The tests of MuJoCo and Gymnasium need wheels from PyPI, and those of Kubernetes a kubectl of 1.21 or
+# newer, which Debian 12 has not. What is skipped for want of such things is named at the end, with why.
 #
 #   scripts/test.sh            all; needs no network once everything is installed
 #   scripts/test.sh --quick    gcc only, without the lint and the release build
@@ -53,7 +53,21 @@ reported() { # FILE ATTRIBUTE
     sed -n "1,/>/s/.*[[:space:]]$2=\"\([0-9]*\)\".*/\1/p" "$1" | head -n 1
 }
 
-passed=0 failed=0 skipped=0
+# What of ctest's report was skipped, and why: whole tests, and parts of those that passed.
+skips_of() { # REPORT PRESET
+    awk -v preset="$2" '
+        match($0, /<testcase name="[^"]*"/) {
+            name = substr($0, RSTART + 16, RLENGTH - 17)
+            whole = /status="(notrun|disabled)"/
+            why = ""
+        }
+        whole && match($0, /skipped: .*/) { why = substr($0, RSTART + 9) }
+        !whole && match($0, /\.\.\. skipped .*/) { print preset ": " name ", in part: " substr($0, RSTART + 12) }
+        whole && /<\/testcase>/ { print preset ": " name (why == "" ? "" : ": " why) }
+    ' "$1" | sed "s/<.*//; s/&apos;/'/g; s/&quot;/\"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g"
+}
+
+passed=0 failed=0 skipped=0 skipped_names=''
 test_configuration() { # PRESET [WHICH_TESTS...], for ctest
     local preset=$1 report=$PWD/build-$1/ctest.xml tests failures skips
     shift
@@ -65,7 +79,7 @@ test_configuration() { # PRESET [WHICH_TESTS...], for ctest
     fi
     rm -f "$report"
     ctest --test-dir "build-$preset" --parallel "$(nproc)" --output-on-failure --timeout 300 \
-        --no-tests=error --output-junit "$report" "$@" || true
+        --no-tests=error --output-junit "$report" --test-output-size-passed 100000 "$@" || true
     if ! [ -s "$report" ]; then
         echo "$preset: ctest left no report"
         failed=$((failed + 1))
@@ -77,6 +91,8 @@ test_configuration() { # PRESET [WHICH_TESTS...], for ctest
     passed=$((passed + tests - failures - skips))
     failed=$((failed + failures))
     skipped=$((skipped + skips))
+    skipped_names+=$(skips_of "$report" "$preset")
+    skipped_names=${skipped_names:+${skipped_names%$'\n'}$'\n'}
 }
 
 check_leak_sanitizer
@@ -104,6 +120,7 @@ fi
 printf '\n'
 [ -z "$leaks_note" ] || echo "$leaks_note"
 [ -z "$wheels_note" ] || echo "$wheels_note"
+[ -z "$skipped_names" ] || printf 'Skipped:\n%s' "$skipped_names" | awk '!seen[$0]++'
 if [ $skipped -gt 0 ]; then
     echo "$passed passed, $failed failed, $skipped skipped"
 else
