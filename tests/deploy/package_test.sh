@@ -60,6 +60,13 @@ done
 for file in README.md docs/security.md deploy/systemd/learner.yaml examples/plugin/reacher.c copyright; do
     [ -s "$root/usr/share/doc/polyak/$file" ] || fail "$file is not installed"
 done
+for script in polyak-slurm polyak.sbatch actor.sh; do
+    [ -x "$root/usr/share/polyak/slurm/$script" ] || fail "$script cannot be executed"
+    cmp -s "$source/deploy/slurm/$script" "$root/usr/share/doc/polyak/deploy/slurm/$script" ||
+        fail "the documents do not lead to $script"
+done
+"$root/usr/bin/polyak-slurm" --help | grep -q '^usage: polyak-slurm' || fail "polyak-slurm does not start"
+[ -s "$root/usr/share/man/man1/polyak-slurm.1.gz" ] || fail "polyak-slurm has no manual page"
 [ -z "$(find "$root" -name '*.key')" ] || fail "a key is in the package"
 [ -z "$(find "$root" -name 'env_mujoco*')" ] || fail "MuJoCo is in the package"
 grep -rlF -e "$source" -e "$POLYAK_BUILD_DIR" "$root/usr/bin" "$root/usr/share/man" "$root/lib" &&
