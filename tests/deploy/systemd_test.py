@@ -29,10 +29,77 @@ def analyze(*args):
     return done.returncode, done.stdout
 
 
+def unit_text(unit):
+    with open(os.path.join(UNITS, unit), encoding="utf-8") as file:
+        return file.read()
+
+
 def unit_value(unit, key):
     """The last value of a key in a unit."""
-    with open(os.path.join(UNITS, unit), encoding="utf-8") as file:
-        return re.findall(rf"^{key}=(.*)$", file.read(), re.MULTILINE)[-1]
+    return re.findall(rf"^{key}=(.*)$", unit_text(unit), re.MULTILINE)[-1]
+
+
+def seconds(text):
+    """A time span of the units: 30, 5min."""
+    number, unit = re.fullmatch(r"(\d+)(s|min|)", text).groups()
+    return int(number) * (60 if unit == "min" else 1)
+
+
+def complaints(text):
+    """What a unit lacks of what the README promises."""
+    values = {}
+    for key, value in re.findall(r"^([A-Za-z]+)=(.*)$", text, re.MULTILINE):
+        values.setdefault(key, []).append(value)
+
+    def last(key):
+        return values.get(key, [""])[-1]
+    line = last("ExecStart")
+    learner = "polyak-learner " in line
+    loaded = {value.partition(":")[0] for value in values.get("LoadCredential", [])}
+    for name in re.findall(r"\$\{CREDENTIALS_DIRECTORY\}/(\S+)", line):
+        if name not in loaded:
+            yield f"{name} is no credential"
+    if "--key " not in line or "/etc/polyak/node.key" in line:
+        yield "its secret key is not a credential"
+    if ("${STATE_DIRECTORY}" in line) != ("StateDirectory" in values):
+        yield "the run directory is not its state"
+    # What is run for good ends only with the run: the learner's 0, and the 0 of those that come back.
+    wanted = {"Type": "notify", "DynamicUser": "yes", "KillMode": "mixed", "RestartSec": "5",
+              "Restart": "on-failure" if learner else "always",
+              "RestartPreventExitStatus": "2" if learner else "0 2",
+              "SuccessExitStatus": "3" if "polyak-actor " in line else "",
+              "StartLimitIntervalSec": "600" if learner else "0",
+              "StartLimitBurst": "10" if learner else ""}
+    for key, value in wanted.items():
+        if last(key) != value:
+            yield f"{key} is not {value or 'left out'}"
+    for key, least in (("WatchdogSec", 60), ("TimeoutStopSec", 120 if learner else 30)):
+        if key not in values or seconds(last(key)) < least:
+            yield f"{key} is less than {least} s"
+    if last("ConditionPathExists") not in line.split():
+        yield "ConditionPathExists is not its configuration"
+
+
+# What is taken out of a unit or written otherwise, and what is said of it.
+MISTAKES = [
+    ("polyak-learner", "LoadCredential=learner.key:/etc/polyak/learner.key\n", "", "learner.key is no"),
+    ("polyak-actor@", "node.key:/", "nodes.key:/", "node.key is no credential"),
+    ("polyak-actor@", "${CREDENTIALS_DIRECTORY}/node.key", "/etc/polyak/node.key", "secret key"),
+    ("polyak-learner", "Type=notify", "Type=exec", "Type"),
+    ("polyak-relay", "WatchdogSec=60\n", "", "WatchdogSec"),
+    ("polyak-learner", "Restart=on-failure", "Restart=no", "Restart is not"),
+    ("polyak-relay", "Restart=always", "Restart=on-failure", "Restart is not"),
+    ("polyak-actor@", "RestartSec=5", "RestartSec=500", "RestartSec"),
+    ("polyak-actor@", "ExitStatus=0 2", "ExitStatus=0 2 3", "RestartPreventExitStatus"),
+    ("polyak-relay", "RestartPreventExitStatus=0 2\n", "", "RestartPreventExitStatus"),
+    ("polyak-evaluator", "SuccessExitStatus=3\n", "", "SuccessExitStatus"),
+    ("polyak-learner", "StateDirectory=polyak\n", "", "run directory"),
+    ("polyak-learner", "KillMode=mixed\n", "", "KillMode"),
+    ("polyak-learner", "TimeoutStopSec=3min", "TimeoutStopSec=30", "TimeoutStopSec"),
+    ("polyak-actor@", "StartLimitIntervalSec=0\n", "", "StartLimitIntervalSec"),
+    ("polyak-learner", "DynamicUser=yes\n", "", "DynamicUser"),
+    ("polyak-evaluator", "ConditionPathExists=/etc/polyak/actor.yaml", "", "ConditionPathExists"),
+]
 
 
 def services():
@@ -71,6 +138,17 @@ class Units(harness.EndToEnd):
                                  self.path(unit))
             self.assertEqual(code, 0, said)
             print(said.splitlines()[-1])
+
+    def test_each_has_what_the_page_promises(self):
+        for unit in services():
+            self.assertEqual(list(complaints(unit_text(unit))), [], unit)
+
+    def test_what_is_missing_is_seen(self):
+        for unit, old, new, said in MISTAKES:
+            with self.subTest(unit=unit, old=old):
+                text = unit_text(f"{unit}.service")
+                self.assertIn(old, text)
+                self.assertIn(said, "\n".join(complaints(text.replace(old, new))))
 
     def test_all_flags_are_known(self):
         for unit in services():
@@ -121,16 +199,18 @@ class Service(harness.EndToEnd):
         super().setUp()
         for directory in ("etc", "etc/allowed", "state", "credentials"):
             os.mkdir(self.path(directory))
-        for name, roles in (("learner", ""), ("node", "--roles=actor,evaluator")):
+        for name, roles in (("learner", ""), ("node", "--roles=actor,evaluator"),
+                            ("relay", "--roles=relay,actor,evaluator")):
             flags = [name, f"--output={self.path('etc')}", *filter(None, [roles])]
             self.assertEqual(self.finish("polyak", "keygen", *flags).end(), 0)
-        shutil.copy(self.path("etc", "node.pub"), self.path("etc", "allowed"))
-        for name in ("learner", "node"):
+        for name in ("node", "relay"):
+            shutil.copy(self.path("etc", f"{name}.pub"), self.path("etc", "allowed"))
+        for name in ("learner", "node", "relay"):
             secret = self.path("credentials", f"{name}.key")
             shutil.copy(self.path("etc", f"{name}.key"), secret)
             # As systemd does: root's, and the access list shows as the group's right.
             os.chmod(secret, stat.S_IRUSR | (stat.S_IRGRP if os.geteuid() == 0 else 0))
-        for name in ("learner", "actor"):
+        for name in ("learner", "actor", "relay"):
             shutil.copy(os.path.join(UNITS, f"{name}.yaml"), self.path("etc"))
         self.managers = 0
 
@@ -156,9 +236,9 @@ class Service(harness.EndToEnd):
         return self.serve("polyak-learner.service", f"--bind={self.endpoint}", *harness.SLOW,
                           *harness.SMALL, "--progress=off", *args)
 
-    def actor_service(self, unit="polyak-actor@.service"):
-        return self.serve(unit, f"--connect={self.endpoint}", *harness.SLOW,
-                          f"--learner-key={self.path('etc', 'learner.pub')}")
+    def actor_service(self, unit="polyak-actor@.service", endpoint=None, dials="learner"):
+        return self.serve(unit, f"--connect={endpoint or self.endpoint}", *harness.SLOW,
+                          f"--learner-key={self.path('etc', f'{dials}.pub')}")
 
     def test_a_fleet_says_how_it_does(self):
         actor, of_actor = self.actor_service()
@@ -192,6 +272,25 @@ class Service(harness.EndToEnd):
             manager.hears("STOPPING=1")
             self.assertEqual(program.end(), -signal.SIGTERM)
             self.assertEqual(manager.words.count("READY=1"), 1)
+
+    def test_a_relay_says_how_it_does(self):
+        endpoint = f"tcp://127.0.0.1:{harness.free_port()}"
+        relay, of_relay = self.serve("polyak-relay.service", f"--bind={endpoint}",
+                                     f"--connect={self.endpoint}",
+                                     f"--learner-key={self.path('etc', 'learner.pub')}")
+        of_relay.hears("READY=1")
+        learner, _ = self.learner_service("--total-env-steps=1000000")
+        actor, of_actor = self.actor_service(endpoint=endpoint, dials="relay")
+        self.reaches(300, run="state/run")
+        signs = of_relay.listen(3 * WATCHDOG_S).count("WATCHDOG=1")
+        self.assertGreaterEqual(signs, 3, of_relay.words)
+        for program, manager in ((actor, of_actor), (relay, of_relay)):
+            program.kill(signal.SIGTERM)
+            manager.hears("STOPPING=1")
+            self.assertEqual(program.end(), -signal.SIGTERM)
+            self.assertEqual(manager.words.count("READY=1"), 1)
+        learner.kill(signal.SIGTERM)
+        learner.end()
 
     def test_a_restart_goes_on_and_its_end_is_the_fleets(self):
         learner, of_learner = self.learner_service("--total-env-steps=1500")
