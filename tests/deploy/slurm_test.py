@@ -201,12 +201,15 @@ class Slurm(EndToEnd):
     # --- Several
 
     def test_heterogeneous(self):
-        job = self.submit("--env=pendulum", "--actors=4", "--actors-per-task=2", "--het", "--",
+        job = self.submit("--env=pendulum", "--actors=4", "--actors-per-task=2", "--het",
+                          "--actor-flag=--exit-after-steps=800", "--",
                           "--total-env-steps=5000")
         self.cluster.is_in(job, "COMPLETED")
         log = self.read(f"polyak-{job}.log")
         self.assertIn("finished at 5000 env steps", log)
-        self.assertEqual(sorted(re.findall(r"n2/\d\.\d(?=: connected)", log)),
+        actors = re.findall(r"n2/\d\.\d(?=: connected)", log)
+        self.assertGreater(len(actors), 4)  # once each would have been 3,200 steps
+        self.assertEqual(sorted(set(actors)),
                          ["n2/0.0", "n2/0.1", "n2/1.0", "n2/1.1"])
         self.assertEqual(log.count("as an evaluator"), 1)
 
@@ -267,12 +270,28 @@ class Slurm(EndToEnd):
                 (("--env",), "--env needs a value"),
                 (("--env=x", "--actors=0"), "whole number from 1"),
                 (("--env=x", "--actor=4"), "unknown flag --actor=4"),
+                (("--env=x", "--actors=1000000"), "from 1 to 999999"),
+                (("--env=x", "--sbatch=account=robots"), "it must begin with -"),
+                (("--env=x", "--actor-flag=--cpus 0"), "it must be one word"),
+                (("--env=x", "--time=2"), "say 3 or more"),
+                (("--env=x", "--time=0:00:61"), "say 3 or more"),
+                (("--env=x", "--time=soon"), "--time soon: it must be minutes"),
+                (("--env=pendlum",), "did you mean 'pendulum'"),
+                (("--env=pendulum", "--", "--total-env-step", "2000"), "did you mean --total-env-steps"),
+                (("--env=pendulum", "--actor-flag=--cpu=0"), "unknown flag --cpu"),
+                (("--env=pendulum", "--run-dir=/proc/run"), "/proc/run cannot be made"),
+                (("--env=pendulum", "--nodes=3", "--actors=30"), "takes 3 nodes, and the partition main has 2"),
+                (("--env=pendulum", "--actors=30"), "takes 5 nodes, and"),
+                (("--env=pendulum", "--nodes=1", "--actors=8"), "11 processors of a node, on 1 of"),
+                (("--env=pendulum", "--learner-cpus=9"), "10 processors of a node, on 2 of"),
+                (("--env=pendulum", "--preemptible", "--learner-partition=main",
+                  "--actors=2000"), "at most 1000 tasks"),
                 (("--env=x", "--actors=5", "--actors-per-task=2"), "multiple of"),
                 (("--env=x", "--het", "--preemptible"), "exclude each other"),
                 (("--env=x", "--learner-partition=main"), "needs --het"),
-                (("--env=x", "--nodes=9", "--learner-cpus=8"), "say fewer nodes, or --het"),
-                (("--env=x", "--het", "--partition=single"), "--het needs 2 nodes"),
-                (("--env=x", "--partition=none"), "no node of the partition none")):
+                (("--env=pendulum", "--nodes=2", "--actors=1"), "say fewer nodes, or --het"),
+                (("--env=pendulum", "--het", "--partition=single"), "--het needs 2 nodes"),
+                (("--env=pendulum", "--partition=none"), "no node in the partition none")):
             with self.subTest(args=args):
                 done = self.cluster.run(os.path.join(SLURM, "polyak-slurm"), *args, check=False)
                 self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
