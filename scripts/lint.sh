@@ -24,7 +24,10 @@ lint_format() {
 }
 
 lint_shell() {
-    shellcheck scripts/*.sh .ci/run
+    local scripts
+    mapfile -t scripts < <(find tests bench cmake examples -type f -name '*.sh' | LC_ALL=C sort)
+    shellcheck scripts/*.sh .ci/run deploy/slurm/polyak-slurm deploy/slurm/polyak.sbatch \
+        deploy/slurm/actor.sh "${scripts[@]}"
 }
 
 lint_cppcheck() {
