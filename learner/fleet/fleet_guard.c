@@ -158,6 +158,44 @@ uint32_t fleet_revoke_key(Fleet *fleet, const char *key)
 /* --- Roles -------------------------------------------------------------------------------------
  */
 
+/* The relay whose key withholds a role that the peer's own key has at the relay; else NULL. Of
+ * relays behind relays the learner knows the last one alone. */
+static const Peer *withholding_relay(const Fleet *fleet, Link link, const Hello *hello)
+{
+    unsigned operates = hello->role == ROLE_OBSERVER ? 1U << ROLE_OPERATOR : 0;
+    if (link_channel(link) == 0 || hello->origin_key[0] == '\0' ||
+        !(hello->origin_roles & (1U << hello->role | operates)))
+        return NULL;
+    return fleet_find_peer(fleet, link_make(link_connection(link), 0));
+}
+
+static void refuse_role(Fleet *fleet, Link link, const char *key, const Hello *hello)
+{
+    const char *role = role_name(hello->role);
+    const Peer *relay = withholding_relay(fleet, link, hello);
+    if (relay && relay->key[0] != '\0')
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED,
+                     "the key \"%s\" of the relay %s has not the role %s", relay->key, relay->name,
+                     role);
+    else if (key[0] != '\0' && !relay)
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "the key \"%s\" has not the role %s", key,
+                     role);
+    else if (hello->role == ROLE_OPERATOR)
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED,
+                     "without keys a run is steered from the learner's own machine only");
+    else
+        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this connection has not the role %s", role);
+    if (relay && relay->key[0] != '\0')
+        fleet_note_stranger(fleet,
+                            "%s, with the key \"%s\", is refused: the key \"%s\" of its relay has "
+                            "not the role %s",
+                            hello->name, key, relay->key, role);
+    else
+        fleet_note_stranger(fleet, "%s, with %s%s%s, is refused: it has not the role %s",
+                            hello->name, key[0] ? "the key \"" : "no key", key, key[0] ? "\"" : "",
+                            role);
+}
+
 bool fleet_may_join(Fleet *fleet, Link link, const PeerIdentity *identity, const Hello *hello)
 {
     /* Who steers may look, too. */
@@ -171,18 +209,8 @@ bool fleet_may_join(Fleet *fleet, Link link, const PeerIdentity *identity, const
         return true;
     if (nested)
         fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "a relay may not speak for another relay");
-    else if (has_key)
-        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "the key \"%s\" has not the role %s",
-                     identity->key, role_name(hello->role));
-    else if (hello->role == ROLE_OPERATOR)
-        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED,
-                     "without keys a run is steered from the learner's own machine only");
     else
-        fleet_refuse(fleet, link, REJECT_NOT_ALLOWED, "this connection has not the role %s",
-                     role_name(hello->role));
-    fleet_note_stranger(fleet, "%s, with %s%s%s, is refused: it has not the role %s", hello->name,
-                        has_key ? "the key \"" : "no key", identity->key, has_key ? "\"" : "",
-                        role_name(hello->role));
+        refuse_role(fleet, link, identity->key, hello);
     return false;
 }
 

@@ -162,7 +162,8 @@ static void test_an_origin_means_nothing_on_a_direct_link(void **state)
     assert_string_equal(actor.via, "");
 }
 
-/* A peer has the roles that its key has at the relay, and the relay's key at the learner. */
+/* A peer has the roles that its key has at the relay, and the relay's key at the learner; it is
+ * told which of both lacks one. */
 static void test_roles_are_those_of_both_keys(void **state)
 {
     World *world = *state;
@@ -171,22 +172,28 @@ static void test_roles_are_those_of_both_keys(void **state)
     static const struct {
         unsigned origin;
         Role asked;
-        bool taken;
+        const char *lacks; /* NULL: it is taken */
     } cases[] = {
-        {1U << ROLE_ACTOR, ROLE_ACTOR, true},        {1U << ROLE_EVALUATOR, ROLE_ACTOR, false},
-        {ALL_ROLES, ROLE_EVALUATOR, false},          {ALL_ROLES, ROLE_OPERATOR, true},
-        {1U << ROLE_ACTOR, ROLE_OPERATOR, false},    {0, ROLE_ACTOR, false},
-        {1U << ROLE_OBSERVER, ROLE_OBSERVER, false}, {1U << ROLE_OPERATOR, ROLE_OBSERVER, true},
+        {1U << ROLE_ACTOR, ROLE_ACTOR, NULL},
+        {1U << ROLE_EVALUATOR, ROLE_ACTOR, "the key \"node7\" has not"},
+        {ALL_ROLES, ROLE_EVALUATOR, "the key \"rack1\" of the relay rack1 has not"},
+        {ALL_ROLES, ROLE_OPERATOR, NULL},
+        {1U << ROLE_ACTOR, ROLE_OPERATOR, "the key \"node7\" has not"},
+        {0, ROLE_ACTOR, "the key \"node7\" has not"},
+        {1U << ROLE_OBSERVER, ROLE_OBSERVER, "the key \"rack1\" of the relay rack1 has not"},
+        {1U << ROLE_OPERATOR, ROLE_OBSERVER, NULL},
     };
     for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         Link link = link_make((uint32_t)rack1, i + 1);
         Hello hello = relayed_hello(cases[i].asked, (int)i + 1, "node7", cases[i].origin);
         world_say_hello(world, link, &hello);
         const Message *message =
-            world_flush(world, link, cases[i].taken ? MESSAGE_WELCOME : MESSAGE_REJECT);
+            world_flush(world, link, cases[i].lacks ? MESSAGE_REJECT : MESSAGE_WELCOME);
         assert_non_null(message);
-        if (!cases[i].taken)
-            assert_int_equal(message->reject.reason, REJECT_NOT_ALLOWED);
+        if (!cases[i].lacks)
+            continue;
+        assert_int_equal(message->reject.reason, REJECT_NOT_ALLOWED);
+        assert_memory_equal(message->reject.text, cases[i].lacks, strlen(cases[i].lacks));
     }
 }
 
