@@ -106,6 +106,8 @@ static int take_welcome(Actor *actor, Err *err)
         .explore = {(Noise)welcome->noise, welcome->sigma, welcome->ou_theta, welcome->ou_dt},
     };
     rollout_configure(actor->rollout, &config);
+    if (uplink->spool_segments > 0 && welcome->sync && !actor->configured)
+        log_info("--spool-segments is not used: in lockstep (--sync) credit names each policy");
     actor->configured = true;
     char session[SESSION_WORD_BYTES];
     log_info("connected to %s as actor %u, session %s, %llu segments acknowledged",

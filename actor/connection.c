@@ -45,6 +45,11 @@ int connection_labels(const Config *config, Hello *hello, Err *err)
                            "--labels has a label of %zu bytes: write up to %d labels of 1 to %d "
                            "bytes, as in rack=4,zone=a",
                            length, WIRE_LABELS_MAX, WIRE_NAME_MAX);
+        const char *equals = memchr(label, '=', length);
+        if (!equals || equals == label)
+            return err_set(err, ERR_USAGE,
+                           "--labels has \"%.*s\", which is no key=value: write rack=4,zone=a",
+                           (int)length, label);
         if (hello->num_labels == WIRE_LABELS_MAX)
             return err_set(err, ERR_USAGE, "--labels has more than %d labels", WIRE_LABELS_MAX);
         snprintf(hello->labels[hello->num_labels++], WIRE_NAME_MAX + 1, "%.*s", (int)length, label);

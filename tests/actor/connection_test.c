@@ -313,10 +313,13 @@ static void test_labels_are_a_comma_list(void **state)
     assert_string_equal(labelled.labels[1], "zone=a b");
     static const char *const wrong[] = {
         ",",
-        "a,",
-        ",a",
-        "a,,b",
-        "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17",
+        "a=1,",
+        ",a=1",
+        "a=1,,b=2",
+        "rack",
+        "=4",
+        "rack=4,zone",
+        "1=,2=,3=,4=,5=,6=,7=,8=,9=,10=,11=,12=,13=,14=,15=,16=,17=",
         "a-label-that-is-longer-than-sixty-three-bytes-cannot-be-sent-to-it=1"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         snprintf(config.labels, sizeof config.labels, "%s", wrong[i]);

@@ -83,7 +83,9 @@ class Place(EndToEnd):
         self.assertEqual(other["labels"], "")
         self.assertIn("outbox_segments", other)
         self.assert_refused(2, "--labels ends with a comma", "polyak-actor", *PENDULUM,
-                            "--labels=a,")
+                            "--labels=a=1,")
+        self.assert_refused(2, 'has "rack", which is no key=value', "polyak-actor", *PENDULUM,
+                            "--labels=rack")
 
     def test_a_program_stays_on_the_processors_named(self):
         usable = sorted(os.sched_getaffinity(0))
