@@ -130,8 +130,7 @@ static int open_locked(RunDir *dir, Config *config, Err *err)
     /* No error: a service that is always started with --resume begins like this. `polyak train`
      * says --resume each time, and has looked before. */
     if (!has_run && config->resume && !program_is_child())
-        log_warn("--resume: %s holds no run, so a new one begins there; is its name right?",
-                 dir->path);
+        log_info("--resume: %s holds no run, so a new one begins there", dir->path);
     if (fs_exists(config_yaml))
         code = config_resume(config, config_yaml, err);
     if (code == 0)

@@ -105,8 +105,7 @@ static int take_environment(Config *config, Spec *spec, Err *err)
     if (config->env[0] == '\0')
         return name_environments(err);
     if (config->resume && !resumed)
-        log_warn("--resume: %s holds no run, so a new one begins there; is its name right?",
-                 config->run_dir);
+        log_info("--resume: %s holds no run, so a new one begins there", config->run_dir);
     bool stored = config->source[config_key_number(config_key_find("env"))] == CONFIG_STORED;
     EnvKind *kind = NULL;
     EnvSetup setup = env_setup(config, 1);
