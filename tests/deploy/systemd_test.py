@@ -236,8 +236,8 @@ class Service(harness.EndToEnd):
         return self.serve("polyak-learner.service", f"--bind={self.endpoint}", *harness.SLOW,
                           *harness.SMALL, "--progress=off", *args)
 
-    def actor_service(self, unit="polyak-actor@.service", endpoint=None, dials="learner"):
-        return self.serve(unit, f"--connect={endpoint or self.endpoint}", *harness.SLOW,
+    def actor_service(self, unit="polyak-actor@.service", endpoint=None, dials="learner", more=()):
+        return self.serve(unit, f"--connect={endpoint or self.endpoint}", *harness.SLOW, *more,
                           f"--learner-key={self.path('etc', f'{dials}.pub')}")
 
     def test_a_fleet_says_how_it_does(self):
@@ -289,6 +289,14 @@ class Service(harness.EndToEnd):
             manager.hears("STOPPING=1")
             self.assertEqual(program.end(), -signal.SIGTERM)
             self.assertEqual(manager.words.count("READY=1"), 1)
+        learner.kill(signal.SIGTERM)
+        learner.end()
+
+    def test_an_actor_that_ends_by_itself_is_a_success(self):
+        learner, _ = self.learner_service("--total-env-steps=1000000")
+        unit = "polyak-actor@.service"
+        actor, _ = self.actor_service(unit, more=["--exit-after-steps=100"])
+        self.assertEqual(str(actor.end()), unit_value(unit, "SuccessExitStatus"))
         learner.kill(signal.SIGTERM)
         learner.end()
 
