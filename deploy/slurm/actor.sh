@@ -30,9 +30,13 @@ while [ $# -gt 0 ]; do
     shift
 done
 
+# A process that this script has just started may lose its first signal, and one that is left behind
+# keeps the step from ending.
+end() { while kill "$@" 2>/dev/null; do sleep 0.2; done; } # PID…
+
 keep_one() { # NAME FLAGS…
-    local actor='' code pause=1
-    trap 'kill "$actor" 2>/dev/null; wait "$actor"; exit 143' TERM
+    local actor code pause=1
+    trap 'end "${!:-}"; exit 143' TERM # the actor, or a pause
     while true; do
         polyak-actor --connect "@$run/address" --key "$run/keys/fleet.key" \
             --learner-key "$run/keys/learner.pub" --name "$1" \
@@ -52,12 +56,13 @@ keep_one() { # NAME FLAGS…
 
 # A job array may start before the learner has.
 until [ -s "$run/address" ]; do sleep 1; done
-kept=()
+kept=() over=no
+trap 'over=yes && end "${kept[@]}"' TERM
 for ((i = 0; i < ${POLYAK_ACTORS_PER_TASK:-1}; i++)); do
     keep_one "$name.$i" "${flags[@]}" &
     kept+=($!)
+    [ $over = no ] || end $!
 done
-trap 'kill "${kept[@]}" 2>/dev/null' TERM
 code=0
 for one in "${kept[@]}"; do
     while kill -0 "$one" 2>/dev/null; do wait "$one" 2>/dev/null; done # a signal ends a wait, too
