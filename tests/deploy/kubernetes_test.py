@@ -1,5 +1,5 @@
 """The manifests of deploy/kubernetes: kubectl renders them, the published schemas take them, and they fit
-the programs and one another. No cluster is asked. The container test runs what they start."""
+the programs and one another. No cluster is asked. pods_test.py runs what they start."""
 
 import copy
 import os
