@@ -162,8 +162,7 @@ static void test_an_origin_means_nothing_on_a_direct_link(void **state)
     assert_string_equal(actor.via, "");
 }
 
-/* A peer has the roles that its key has at the relay, and the relay's key at the learner; it is
- * told which of both lacks one. */
+/* A peer has the roles that both its key and the relay's have, and is told which one lacks it. */
 static void test_roles_are_those_of_both_keys(void **state)
 {
     World *world = *state;
