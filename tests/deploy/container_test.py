@@ -32,7 +32,6 @@ if os.geteuid() != 0 or missing:
     manifests.skip(f"needs root, and {', '.join(missing or TOOLS)}: scripts/setup.sh test")
 if not glob.glob("/etc/apt/sources.list*"):
     manifests.skip("needs Debian's package sources")
-manifests.use_wheels()
 pods.enter_own_mounts()
 
 
