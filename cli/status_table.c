@@ -6,7 +6,7 @@
 #include "cli/status_show.h"
 #include "common/text.h"
 
-enum { NAME_COLUMNS = 24, LINE_BYTES = 110, PAGE_COLUMNS = 120 };
+enum { NAME_COLUMNS = 24, NAME_COLUMNS_MAX = 48, LINE_BYTES = 110, PAGE_COLUMNS = 120 };
 
 /* Prints text after a title, on as many lines as it needs: none is cut, since a reason often comes
  * last. The lines after the first begin below the text. */
@@ -161,17 +161,49 @@ static void print_losses(const ActorStatus *actor)
             (unsigned long long)actor->expired_segments, (unsigned long long)actor->expired_steps);
 }
 
-static void print_actor(const ActorStatus *actor)
+/* A name for its column. What is too long loses its middle: pods of one set differ in their ends.
+ */
+static const char *fit_name(const char *name, char out[NAME_COLUMNS_MAX + 1])
 {
-    char name[NAME_COLUMNS + 1], steps[TEXT_NUMBER_BYTES], lag[TEXT_NUMBER_BYTES + 8], rate[32];
+    char whole[sizeof((ActorStatus *)0)->name + 8];
+    text_excerpt(name, whole, sizeof whole);
+    size_t length = strlen(whole);
+    if (length <= NAME_COLUMNS_MAX) {
+        memcpy(out, whole, length + 1);
+        return out;
+    }
+    size_t head = (NAME_COLUMNS_MAX - 3) / 2;
+    size_t tail = length - (NAME_COLUMNS_MAX - 3 - head);
+    while (head > 0 && ((unsigned char)whole[head] & 0xC0) == 0x80)
+        head--; /* never inside a UTF-8 character */
+    while (((unsigned char)whole[tail] & 0xC0) == 0x80)
+        tail++;
+    snprintf(out, NAME_COLUMNS_MAX + 1, "%.*s...%s", (int)head, whole, whole + tail);
+    return out;
+}
+
+/* Of the column of names: as wide as the longest of them needs. */
+static int name_columns(const RunStatus *status)
+{
+    int columns = NAME_COLUMNS;
+    for (uint32_t i = 0; i < status->num_actors; i++) {
+        int length = (int)strlen(status->actors[i].name);
+        columns = length > columns ? length : columns;
+    }
+    return columns < NAME_COLUMNS_MAX ? columns : NAME_COLUMNS_MAX;
+}
+
+static void print_actor(const ActorStatus *actor, int columns)
+{
+    char name[NAME_COLUMNS_MAX + 1], steps[TEXT_NUMBER_BYTES], lag[TEXT_NUMBER_BYTES + 8], rate[32];
     char credit[TEXT_NUMBER_BYTES], send[TEXT_NUMBER_BYTES], outbox[TEXT_NUMBER_BYTES];
     text_thousands(actor->policy_lag_updates, lag);
     if (actor->policy_epoch_old)
         snprintf(lag, sizeof lag, "old");
     snprintf(rate, sizeof rate, "%.0f", actor->env_steps_per_s);
-    printf("  %5u %-*s %5u %14s %8s %9s %8s %6s %7s %7.1f%s\n", actor->actor_index, NAME_COLUMNS,
-           text_excerpt(actor->name, name, sizeof name), actor->num_envs,
-           text_thousands(actor->env_steps, steps), isnan(actor->env_steps_per_s) ? "-" : rate, lag,
+    printf("  %5u %-*s %5u %14s %8s %9s %8s %6s %7s %7.1f%s\n", actor->actor_index, columns,
+           fit_name(actor->name, name), actor->num_envs, text_thousands(actor->env_steps, steps),
+           isnan(actor->env_steps_per_s) ? "-" : rate, lag,
            text_thousands(actor->unused_credit, credit), text_thousands(actor->send_credit, send),
            text_thousands(actor->outbox_segments, outbox), actor->silent_ms / 1000.0,
            actor->draining ? " drains" : "");
@@ -195,8 +227,9 @@ void status_print(const RunStatus *status)
         printf("  actors      none connected\n");
         return;
     }
-    printf("\n  %5s %-*s %5s %14s %8s %9s %8s %6s %7s %7s\n", "actor", NAME_COLUMNS, "name", "envs",
+    int columns = name_columns(status);
+    printf("\n  %5s %-*s %5s %14s %8s %9s %8s %6s %7s %7s\n", "actor", columns, "name", "envs",
            "env steps", "steps/s", "lag", "credit", "send", "unacked", "silent");
     for (uint32_t i = 0; i < status->num_actors; i++)
-        print_actor(&status->actors[i]);
+        print_actor(&status->actors[i], columns);
 }

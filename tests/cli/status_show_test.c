@@ -144,6 +144,23 @@ static void test_words_longer_than_the_page_are_whole(void **state)
     assert_non_null(strstr(page, "x\n       é\n"));
 }
 
+static void test_names_are_told_from_each_other_by_their_ends(void **state)
+{
+    (void)state;
+    ActorStatus actor;
+    RunStatus status = some_status(&actor);
+    strcpy(actor.name, "polyak-actor-7c9d8b6f5-abcde-in-a-long-name/17");
+    show(&status);
+    assert_non_null(strstr(page, " polyak-actor-7c9d8b6f5-abcde-in-a-long-name/17 "));
+    strcpy(actor.name, "polyak-actor-of-a-name-that-is-longer-than-any-column-7c9d8-x7z");
+    show(&status);
+    assert_non_null(strstr(page, " polyak-actor-of-a-name..."));
+    assert_non_null(strstr(page, "column-7c9d8-x7z "));
+    strcpy(actor.name, "short");
+    show(&status);
+    assert_true(widest(page) <= PAGE_COLUMNS);
+}
+
 static void test_refusals_are_attempts(void **state)
 {
     (void)state;
@@ -213,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_faults_are_named_for_the_run_and_for_each_actor),
         cmocka_unit_test(test_a_long_alarm_goes_on_in_the_next_line),
         cmocka_unit_test(test_words_longer_than_the_page_are_whole),
+        cmocka_unit_test(test_names_are_told_from_each_other_by_their_ends),
         cmocka_unit_test(test_refusals_are_attempts),
         cmocka_unit_test(test_relays_are_shown_where_there_are_some),
         cmocka_unit_test(test_json_has_the_faults_of_the_run_and_of_each_actor),
