@@ -258,8 +258,9 @@ static void welcome_other(Fleet *fleet, Link link, const PeerIdentity *identity,
     fleet->num_evaluators += peer->role == ROLE_EVALUATOR;
     fleet->num_relays += peer->role == ROLE_RELAY;
     if (fleet_is_watched(peer))
-        fleet_note(fleet, "%s %s is connected%s%s", role_name(peer->role), peer->name,
-                   peer->via[0] ? ", via " : "", peer->via);
+        fleet_note(fleet, "%s %s is connected%s%s%s%s", role_name(peer->role), peer->name,
+                   peer->labels[0] ? ", labels " : "", peer->labels, peer->via[0] ? ", via " : "",
+                   peer->via);
     fleet_queue(fleet, peer);
 }
 
