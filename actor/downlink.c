@@ -60,11 +60,34 @@ static int find_endpoint(const Welcome *welcome, const char *dialled,
     return bytes <= WIRE_ENDPOINT_MAX ? ERR_OK : err_set(err, ERR_USAGE, "--connect is too long");
 }
 
+/* Asks for the newest weights, for this one alone. A topic is answered when it is subscribed. */
+static void join(Downlink *downlink)
+{
+    if (downlink->joining)
+        zmq_setsockopt(downlink->socket, ZMQ_UNSUBSCRIBE, downlink->join_topic,
+                       sizeof downlink->join_topic);
+    zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, downlink->join_topic,
+                   sizeof downlink->join_topic);
+    downlink->joining = true;
+}
+
+/* Some have come. A subscription that stayed would cost the other side much: when a connection ends
+ * libzmq looks through all topics of all, and thousands that end at once would hold it up for
+ * minutes. */
+static void has_joined(Downlink *downlink)
+{
+    if (downlink->joining)
+        zmq_setsockopt(downlink->socket, ZMQ_UNSUBSCRIBE, downlink->join_topic,
+                       sizeof downlink->join_topic);
+    downlink->joining = false;
+}
+
 /* A new socket for the endpoint and topic that are known. Also where nothing changed: a connection
  * that lost packets to a partition stays silent for as long again, since TCP doubles the time
  * between its attempts. */
 static int dial(Downlink *downlink, Err *err)
 {
+    downlink->joining = false;
     downlink->behind_ms = 0;
     downlink->silent_ms = 0;
     close_socket(downlink);
@@ -77,8 +100,7 @@ static int dial(Downlink *downlink, Err *err)
     const uint64_t first_thread = 1;
     zmq_setsockopt(downlink->socket, ZMQ_AFFINITY, &first_thread, sizeof first_thread);
     zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, "W", 1);
-    zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, downlink->join_topic,
-                   sizeof downlink->join_topic);
+    join(downlink);
     if (zmq_connect(downlink->socket, downlink->endpoint) != 0)
         return err_set(err, ERR_NET, "the weights at %s cannot be dialled: %s", downlink->endpoint,
                        zmq_strerror(zmq_errno()));
@@ -142,6 +164,7 @@ bool downlink_receive(Downlink *downlink, zmq_msg_t *frame, Weights *weights, in
         return false;
     }
     downlink->received_ms = now_ms;
+    has_joined(downlink);
     return true;
 }
 
@@ -194,9 +217,6 @@ void downlink_chase_from(Downlink *downlink, Version have, Version newest,
         downlink->behind_ms = now_ms;
     } else if (now_ms - downlink->behind_ms > patience_ms) {
         downlink->behind_ms = now_ms;
-        zmq_setsockopt(downlink->socket, ZMQ_UNSUBSCRIBE, downlink->join_topic,
-                       sizeof downlink->join_topic);
-        zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, downlink->join_topic,
-                       sizeof downlink->join_topic);
+        join(downlink);
     }
 }

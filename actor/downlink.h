@@ -21,6 +21,7 @@ typedef struct Downlink {
     const Spec *spec;
     char endpoint[WIRE_ENDPOINT_MAX + 1];
     uint8_t join_topic[WIRE_TOPIC_MAX];
+    bool joining;         /* it asks for weights on its own topic, and none have come since */
     int64_t behind_ms;    /* since when the policy is older than the newest; 0: it is not */
     const DialKeys *keys; /* NULL: none */
     int64_t silent_ms;    /* since when nothing came, or since it was dialled; 0: not known yet */

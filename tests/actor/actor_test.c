@@ -179,16 +179,17 @@ static void hear_join(uint8_t topic[WIRE_TOPIC_MAX])
     memcpy(topic, event + 1, WIRE_TOPIC_MAX);
 }
 
-static void publish(const uint8_t topic[WIRE_TOPIC_MAX], Version version)
+/* On the topic of a join, which is one's own, or to all on W. */
+static void publish(const uint8_t *topic, size_t topic_bytes, Version version)
 {
     float params[OBS_DIM + 1] = {0.1F};
     Weights weights = {.version = version, .params = params};
     uint8_t frame[512];
     Err err;
     assert_int_equal(mlp_shape(&weights.mlp, OBS_DIM, NULL, 0, ACT_DIM, true, &err), 0);
-    size_t bytes = wire_weights_size(&weights, WIRE_TOPIC_MAX);
+    size_t bytes = wire_weights_size(&weights, topic_bytes);
     assert_true(bytes <= sizeof frame);
-    wire_weights_pack(&weights, topic, WIRE_TOPIC_MAX, frame);
+    wire_weights_pack(&weights, topic, topic_bytes, frame);
     assert_int_equal(zmq_send(learner.xpub, frame, bytes, 0), bytes);
 }
 
@@ -199,7 +200,7 @@ static void test_weights_are_used_as_soon_as_they_have_come(void **state)
     start_and_welcome();
     expect_steps(50);
     hear_join(topic);
-    publish(topic, (Version){1, 9});
+    publish(topic, sizeof topic, (Version){1, 9});
     /* Step by step, until one is taken with them. */
     uint64_t limit = 50;
     do
@@ -221,14 +222,14 @@ static void test_in_lockstep_a_turn_waits_for_its_policy(void **state)
     hear_join(topic);
     for (uint64_t turn = 1; turn <= 6; turn++) {
         if (turn % 2)
-            publish(topic, (Version){1, turn});
+            publish((const uint8_t *)"W", 1, (Version){1, turn});
         fake_learner_says(&learner, &(Message){.kind = MESSAGE_ACK,
                                                .ack = {.acked_sequence = sequence,
                                                        .step_limit = 10 * turn,
                                                        .newest = {1, turn}}});
         if (turn % 2 == 0) {
             expect_steps(10 * (turn - 1)); /* none with the policy of the last turn */
-            publish(topic, (Version){1, turn});
+            publish((const uint8_t *)"W", 1, (Version){1, turn});
         }
         while (steps < 10 * turn)
             assert_int_equal(hear_until(MESSAGE_SEGMENT)->segment.version.update, turn);
