@@ -60,15 +60,21 @@ static int find_endpoint(const Welcome *welcome, const char *dialled,
     return bytes <= WIRE_ENDPOINT_MAX ? ERR_OK : err_set(err, ERR_USAGE, "--connect is too long");
 }
 
-/* Asks for the newest weights, for this one alone. A topic is answered when it is subscribed. */
-static void join(Downlink *downlink)
+static void subscribe(Downlink *downlink, bool begins)
 {
-    if (downlink->joining)
-        zmq_setsockopt(downlink->socket, ZMQ_UNSUBSCRIBE, downlink->join_topic,
-                       sizeof downlink->join_topic);
-    zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, downlink->join_topic,
+    zmq_setsockopt(downlink->socket, begins ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE, downlink->join_topic,
                    sizeof downlink->join_topic);
-    downlink->joining = true;
+    downlink->joining = begins;
+}
+
+/* Asks for the newest weights again, for this one alone: a subscription that ends and begins anew
+ * at once, by which the other side tells who asks again from who joins. */
+static void join_again(Downlink *downlink)
+{
+    if (!downlink->joining)
+        subscribe(downlink, true);
+    subscribe(downlink, false);
+    subscribe(downlink, true);
 }
 
 /* Some have come. A subscription that stayed would cost the other side much: when a connection ends
@@ -77,9 +83,7 @@ static void join(Downlink *downlink)
 static void has_joined(Downlink *downlink)
 {
     if (downlink->joining)
-        zmq_setsockopt(downlink->socket, ZMQ_UNSUBSCRIBE, downlink->join_topic,
-                       sizeof downlink->join_topic);
-    downlink->joining = false;
+        subscribe(downlink, false);
 }
 
 /* A new socket for the endpoint and topic that are known. Also where nothing changed: a connection
@@ -87,7 +91,6 @@ static void has_joined(Downlink *downlink)
  * between its attempts. */
 static int dial(Downlink *downlink, Err *err)
 {
-    downlink->joining = false;
     downlink->behind_ms = 0;
     downlink->silent_ms = 0;
     close_socket(downlink);
@@ -100,7 +103,7 @@ static int dial(Downlink *downlink, Err *err)
     const uint64_t first_thread = 1;
     zmq_setsockopt(downlink->socket, ZMQ_AFFINITY, &first_thread, sizeof first_thread);
     zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, "W", 1);
-    join(downlink);
+    subscribe(downlink, true);
     if (zmq_connect(downlink->socket, downlink->endpoint) != 0)
         return err_set(err, ERR_NET, "the weights at %s cannot be dialled: %s", downlink->endpoint,
                        zmq_strerror(zmq_errno()));
@@ -217,6 +220,6 @@ void downlink_chase_from(Downlink *downlink, Version have, Version newest,
         downlink->behind_ms = now_ms;
     } else if (now_ms - downlink->behind_ms > patience_ms) {
         downlink->behind_ms = now_ms;
-        join(downlink);
+        join_again(downlink);
     }
 }

@@ -32,6 +32,7 @@ struct Publisher {
     char endpoint[WIRE_ENDPOINT_MAX + 1];
     bool held;                    /* see publisher_hold() */
     uint8_t left[WIRE_TOPIC_MAX]; /* the topic of the newest unsubscription */
+    uint8_t came[WIRE_TOPIC_MAX]; /* that of the newest subscription, to be answered; or zeros */
     bool drop_wanted;
     bool unbound; /* all are thrown out, and nobody can come in */
     int64_t dropped_ms;
@@ -171,17 +172,28 @@ int publisher_send(Publisher *publisher, const Mlp *mlp, const float *params, Ve
     return ERR_OK;
 }
 
-/* Who asks again ends its subscription and begins it anew, one right after the other. */
+static void answer_join(Publisher *publisher)
+{
+    if (publisher->came[0] != '\0' && publisher->frame_bytes > 0)
+        send_frame(publisher, publisher->came, WIRE_TOPIC_MAX);
+    publisher->came[0] = '\0';
+}
+
+/* Who asks again ends its subscription and begins it anew, one right after the other; and begins it
+ * right before, where it had none. So a join is answered when the next event is known. */
 static void take_join(Publisher *publisher, bool begins, const uint8_t topic[WIRE_TOPIC_MAX])
 {
-    bool again = memcmp(publisher->left, topic, WIRE_TOPIC_MAX) == 0;
     if (!begins) {
+        if (memcmp(publisher->came, topic, WIRE_TOPIC_MAX) == 0)
+            publisher->came[0] = '\0';
         memcpy(publisher->left, topic, WIRE_TOPIC_MAX);
         return;
     }
+    bool again = memcmp(publisher->left, topic, WIRE_TOPIC_MAX) == 0;
     publisher->left[0] = '\0';
-    if (publisher->frame_bytes > 0 && !(again && publisher->held))
-        send_frame(publisher, topic, WIRE_TOPIC_MAX);
+    answer_join(publisher);
+    if (!(again && publisher->held))
+        memcpy(publisher->came, topic, WIRE_TOPIC_MAX);
 }
 
 void publisher_receive(Publisher *publisher)
@@ -190,10 +202,11 @@ void publisher_receive(Publisher *publisher)
         uint8_t event[1 + WIRE_TOPIC_MAX];
         int bytes = zmq_recv(publisher->socket, event, sizeof event, ZMQ_DONTWAIT);
         if (bytes < 0)
-            return;
+            break;
         if (bytes == 1 + WIRE_TOPIC_MAX && event[0] <= 1 && event[1] == 'J')
             take_join(publisher, event[0] == 1, event + 1);
     }
+    answer_join(publisher);
 }
 
 void publisher_drop_all(Publisher *publisher)

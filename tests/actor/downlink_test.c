@@ -300,6 +300,22 @@ static void test_being_behind_now_and_then_is_no_reason_to_ask(void **state)
     assert_false(any_event(20));
 }
 
+/* It has no subscription by then, and is to be told from one that joins. */
+static void test_who_asks_again_after_it_had_weights_begins_ends_and_begins(void **state)
+{
+    (void)state;
+    join();
+    publish(1, 1);
+    expect_policy(1, 1);
+    expect_event(false, &session);
+    chase(8, 20);
+    now_ms += PATIENCE_MS + 1;
+    chase(8, 20);
+    expect_event(true, &session);
+    expect_asked_again();
+    assert_false(any_event(20));
+}
+
 static void test_a_long_publishing_interval_is_waited_for(void **state)
 {
     (void)state;
@@ -444,6 +460,7 @@ int main(void)
         CASE(test_a_large_policy_is_taken_too),
         CASE(test_an_actor_that_stays_behind_asks_again),
         CASE(test_being_behind_now_and_then_is_no_reason_to_ask),
+        CASE(test_who_asks_again_after_it_had_weights_begins_ends_and_begins),
         CASE(test_a_long_publishing_interval_is_waited_for),
         CASE(test_a_silent_connection_is_dialled_again_and_less_and_less_often),
         CASE(test_a_new_welcome_takes_a_new_socket),

@@ -143,6 +143,26 @@ static void test_who_asks_again_waits_while_a_broadcast_is_held_back(void **stat
     zmq_close(late);
 }
 
+/* Who has weights has left its own topic: it begins, ends and begins. */
+static void test_who_asks_again_without_a_subscription_waits_too(void **state)
+{
+    (void)state;
+    keep("policy");
+    void *socket = subscribe(join);
+    assert_hears(socket, 'J', "policy");
+    zmq_setsockopt(socket, ZMQ_UNSUBSCRIBE, join, sizeof join);
+    assert_hears_nothing(socket);
+    publisher_hold(publisher, true);
+    zmq_setsockopt(socket, ZMQ_SUBSCRIBE, join, sizeof join);
+    ask_again(socket);
+    assert_hears_nothing(socket);
+    publisher_hold(publisher, false);
+    ask_again(socket);
+    assert_hears(socket, 'J', "policy");
+    assert_hears_nothing(socket); /* once */
+    zmq_close(socket);
+}
+
 static void test_what_is_forgotten_goes_to_nobody(void **state)
 {
     (void)state;
@@ -167,6 +187,7 @@ int main(void)
         TEST(test_a_join_is_answered_on_its_own_topic),
         TEST(test_the_newest_is_what_a_join_gets),
         TEST(test_who_asks_again_waits_while_a_broadcast_is_held_back),
+        TEST(test_who_asks_again_without_a_subscription_waits_too),
         TEST(test_what_is_forgotten_goes_to_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
