@@ -117,9 +117,6 @@ int dealer_open(Dealer *dealer, Err *err)
     dealer->heard = false;
     dialing_prepare(socket, dealer->queue_messages, dealer->message_bytes_max, &dealer->keys);
     dialing_set(socket, ZMQ_SNDHWM, dealer->queue_messages);
-    /* The first thread of the context: where there is another, that is for the weights. */
-    const uint64_t first_thread = 1;
-    zmq_setsockopt(socket, ZMQ_AFFINITY, &first_thread, sizeof first_thread);
     dealer->monitor = dialing_watch(dealer->zmq_context, socket);
     if (zmq_connect(socket, dealer->endpoint) != 0) {
         int reason = zmq_errno();

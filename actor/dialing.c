@@ -101,6 +101,10 @@ void dialing_prepare(void *socket, int messages_max, size_t message_bytes_max, c
 {
     bool keyed = keys && keys->used;
     const int64_t bytes_max = (int64_t)message_bytes_max + (keyed ? CURVE_BYTES : 0);
+    /* The first thread of the context. A relay has another one, which is busy sending weights on:
+     * what it dials for would wait behind them. */
+    const uint64_t first_thread = 1;
+    zmq_setsockopt(socket, ZMQ_AFFINITY, &first_thread, sizeof first_thread);
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
     dialing_set(socket, ZMQ_LINGER, 0);
     dialing_set(socket, ZMQ_RCVHWM, messages_max);

@@ -99,9 +99,6 @@ static int dial(Downlink *downlink, Err *err)
         return err_set(err, ERR_NET, "no socket: %s", zmq_strerror(zmq_errno()));
     dialing_prepare(downlink->socket, FRAMES_IN_PIPE, WIRE_POLICY_BYTES_MAX, downlink->keys);
     dialing_set(downlink->socket, ZMQ_RCVBUF, WIRE_WEIGHTS_BUFFER_BYTES);
-    /* Of a relay the other thread is busy sending these on: they would wait for those before. */
-    const uint64_t first_thread = 1;
-    zmq_setsockopt(downlink->socket, ZMQ_AFFINITY, &first_thread, sizeof first_thread);
     zmq_setsockopt(downlink->socket, ZMQ_SUBSCRIBE, "W", 1);
     subscribe(downlink, true);
     if (zmq_connect(downlink->socket, downlink->endpoint) != 0)
